@@ -11,7 +11,17 @@ __version__ = "0.1.0"
 
 # Public names by the module that defines them, imported on first use so that `import pathline` stays light.
 _LAZY = {"load": "pathline.train", "read_series": "pathline.data", "InputError": "pathline.errors"}
-_SUBPACKAGES = ("data", "forecast", "integrate", "measure", "nets", "papers", "report", "systems", "train")
+_SUBPACKAGES = (
+    "data",
+    "forecast",
+    "integrate",
+    "measure",
+    "nets",
+    "papers",
+    "report",
+    "systems",
+    "train",
+)
 
 __all__ = ["InputError", "load", "read_series"]
 

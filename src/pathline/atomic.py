@@ -16,7 +16,8 @@ from pathline.errors import InputError
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it replaces `path`, on failure it disappears.
 
-    **Raises:** `InputError` when the folder cannot be written (read-only, full, not a folder).
+    Raises:
+        InputError: when the folder cannot be written (read-only, full, not a folder).
     """
     path = Path(path)
     try:

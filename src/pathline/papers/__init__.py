@@ -17,7 +17,5 @@ def find_paper(slug: str) -> Paper:
     **Raises:** `InputError` when there is none, with the nearest name.
     """
     if slug not in SLUGS:
-        raise InputError(
-            f"No paper {slug!r} in the catalogue{nearest(slug, SLUGS)}; `pathline papers` lists them."
-        )
+        raise InputError(f"No paper {slug!r} in the catalogue{nearest(slug, SLUGS)}; `pathline papers` lists them.")
     return import_module(f"pathline.papers.{slug.replace('-', '_')}").PAPER

@@ -21,13 +21,12 @@ Measured = float | list[float]
 class Claim:
     """One sentence of a paper that a reproduction can refute.
 
-    **Arguments:**
-
-    - `name`: short and unique within the paper, e.g. `"fewer-evaluations"`.
-    - `text`: the claim in words, at the scale at which it is checked.
-    - `quantity`: the key of `Outcome.measured` that decides it. A list over seeds is judged by its mean.
-    - `comparison`, `threshold`: the claim holds when `measured <comparison> threshold`.
-    - `paper`: the paper's own figure for the same quantity, with its table; says so where it is unverified.
+    Arguments:
+        name: short and unique within the paper, e.g. `"fewer-evaluations"`.
+        text: the claim in words, at the scale at which it is checked.
+        quantity: the key of `Outcome.measured` that decides it. A list over seeds is judged by its mean.
+        comparison, threshold: the claim holds when `measured <comparison> threshold`.
+        paper: the paper's own figure for the same quantity, with its table; says so where it is unverified.
     """
 
     name: str
@@ -47,12 +46,11 @@ class Claim:
 class Outcome:
     """What a reproduction saw.
 
-    **Arguments:**
-
-    - `measured`: every number worth keeping, by name; a list where there is one value for each seed.
-    - `figures`: by file name, a function that draws it. The report calls it within its own theme.
-    - `seeds`: the seeds that were run.
-    - `notes`: what a reader must know to judge the numbers: deviations, and evidence where a claim failed.
+    Arguments:
+        measured: every number worth keeping, by name; a list where there is one value for each seed.
+        figures: by file name, a function that draws it. The report calls it within its own theme.
+        seeds: the seeds that were run.
+        notes: what a reader must know to judge the numbers: deviations, and evidence where a claim failed.
     """
 
     measured: Mapping[str, Measured]
@@ -74,15 +72,14 @@ class Reproduce(Protocol):
 class Paper:
     """A published method, what it claims, and the function that checks it.
 
-    **Arguments:**
-
-    - `slug`: its name on the command line and in `results/`.
-    - `title`, `authors`, `year`, `venue`, `arxiv`: how to cite it (`arxiv` is `None` when there is no preprint).
-    - `verb`: the verb of the library that its method belongs to.
-    - `summary`: what it does and why one would want it, in two or three sentences of our own.
-    - `claims`: what is checked.
-    - `reproduce`: runs it.
-    - `pieces`: the public names of the library that implement it, e.g. `"pathline.integrate.SolverCost"`.
+    Arguments:
+        slug: its name on the command line and in `results/`.
+        title, authors, year, venue, arxiv: how to cite it (`arxiv` is `None` when there is no preprint).
+        verb: the verb of the library that its method belongs to.
+        summary: what it does and why one would want it, in two or three sentences of our own.
+        claims: what is checked.
+        reproduce: runs it.
+        pieces: the public names of the library that implement it, e.g. `"pathline.integrate.SolverCost"`.
     """
 
     slug: str
@@ -100,8 +97,9 @@ class Paper:
     def judge(self, outcome: Outcome) -> list[dict[str, Any]]:
         """Each claim beside what was measured, as rows for `results/<slug>.json`.
 
-        **Raises:** `KeyError` when the outcome lacks the quantity of a claim: a reproduction that does not measure
-        what it claims is broken.
+        Raises:
+            KeyError: the outcome lacks the quantity of a claim; a reproduction that does not measure what it
+            claims is broken.
         """
         return [
             {
