@@ -4,8 +4,20 @@ from importlib import import_module
 
 from pathline.errors import InputError, nearest
 from pathline.papers.paper import Claim, Measured, Outcome, Paper, Preset, Reproduce
+from pathline.papers.reproduction import Reproduction, reproduce
 
-__all__ = ["SLUGS", "Claim", "Measured", "Outcome", "Paper", "Preset", "Reproduce", "find_paper"]
+__all__ = [
+    "SLUGS",
+    "Claim",
+    "Measured",
+    "Outcome",
+    "Paper",
+    "Preset",
+    "Reproduce",
+    "Reproduction",
+    "find_paper",
+    "reproduce",
+]
 
 SLUGS = ("opening-the-blackbox",)
 """Every paper of the catalogue. `opening-the-blackbox` is declared as `PAPER` in `opening_the_blackbox.py`."""

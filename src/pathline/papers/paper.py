@@ -49,6 +49,7 @@ class Outcome:
     Arguments:
         measured: every number worth keeping, by name; a list where there is one value for each seed.
         figures: by file name, a function that draws it. The report calls it within its own theme.
+        captions: by the same names, the sentence under the figure.
         seeds: the seeds that were run.
         notes: what a reader must know to judge the numbers: deviations, and evidence where a claim failed.
     """
