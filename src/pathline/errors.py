@@ -1,5 +1,8 @@
 """The errors that a user can cause. Each message is one sentence: the thing, the place and the remedy."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class InputError(ValueError):
     """A mistake in what the user gave: a file, a shape, a flag, a value. The CLI prints it and exits with 2."""
@@ -12,9 +15,7 @@ class MissingExtraError(InputError):
         super().__init__(f"{what} needs the extra `{extra}`: pip install 'pathline[{extra}]'.")
 
 
-def nearest(word: str, choices: object) -> str:
-    """A hint for a misspelt name: `"; did you mean 'linear'?"`, or an empty string when nothing is close."""
-    from difflib import get_close_matches
-
-    match = get_close_matches(word, [str(choice) for choice in choices], n=1)  # pyright: ignore
-    return f"; did you mean {match[0]!r}?" if match else ""
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a misspelt name: `" (did you mean 'linear'?)"`, or an empty string when nothing is close."""
+    match = get_close_matches(word, list(choices), n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""

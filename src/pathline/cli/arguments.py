@@ -1,0 +1,63 @@
+"""Dataclasses to flags, by tyro; a mistake in them becomes one sentence."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import TypeVar
+
+import tyro
+
+from pathline.errors import InputError, nearest
+
+T = TypeVar("T")
+
+
+def parse(cls: type[T], arguments: Sequence[str], *, command: str) -> T:
+    """An instance of the dataclass `cls` from command-line words; `--help` prints its flags and exits.
+
+    Nested dataclasses contribute their flags without a prefix.
+
+    Raises:
+        InputError: an unknown flag (with the nearest known one), a missing or malformed value.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            given, unknown = tyro.cli(
+                cls,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+                args=list(arguments),
+                prog=f"pathline {command}",
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise InputError(f"{_sentence(complaint.getvalue())}; see `pathline {command} --help`.") from None
+    if unknown:
+        hint = nearest(unknown[0], flags(cls))
+        raise InputError(f"`pathline {command}` does not take {unknown[0]!r}{hint}; see `pathline {command} --help`.")
+    return given
+
+
+def flags(cls: type) -> list[str]:
+    """The flags of a dataclass and of those nested in it."""
+    names: list[str] = []
+    for field in fields(cls):
+        if isinstance(field.type, type) and is_dataclass(field.type):
+            names += flags(field.type)
+        else:
+            names.append(f"--{field.name.replace('_', '-')}")
+    return names
+
+
+def _sentence(box: str) -> str:
+    """The first statement of tyro's boxed message, on one line."""
+    lines = [line.strip(" │╭╮╰╯─|+-") for line in box.splitlines()]
+    body = " ".join(line for line in lines[1:] if line)
+    body = re.split(r"Got errors:|Argument helptext|For full helptext", body)[0]
+    if missing := re.match(r"Missing from .*?: +(\S+)", body):
+        return f"The argument {missing[1]} is missing"
+    return re.sub(r"\s+", " ", body).strip().rstrip(".:") or "The arguments could not be read"

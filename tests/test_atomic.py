@@ -1,0 +1,41 @@
+"""Atomic writes: whole or absent."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from pathline.atomic import atomic_path, write_json, write_text
+from pathline.errors import InputError
+
+
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    write_text(tmp_path / "a", "old")
+
+    def fail():
+        with atomic_path(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(
+        tmp_path / "deep" / "a.json", {"x": [float("nan"), 1.0, float("inf")], "y": np.float32(2), 3: (np.arange(2),)}
+    )
+    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == {"x": [None, 1.0, None], "y": 2.0, "3": [[0, 1]]}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose"):
+        write_text(tmp_path / "file" / "a", "x")
+
+
+def test_files_are_as_readable_as_any_other(tmp_path):
+    write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
