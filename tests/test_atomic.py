@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+
 from pathline.atomic import atomic_path, write_json, write_text
 from pathline.errors import InputError
 

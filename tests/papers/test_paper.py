@@ -5,6 +5,7 @@ import math
 
 import matplotlib.figure
 import pytest
+
 from pathline.errors import InputError
 from pathline.papers import SLUGS, Claim, Outcome, Paper, find_paper, reproduce
 
@@ -14,7 +15,7 @@ def paper(quantity="ratio"):
         return Outcome({"ratio": [0.5, 0.7, 0.9], "other": 2.0}, {"one": matplotlib.figure.Figure}, seeds=(0, 1, 2))
 
     claims = (
-        Claim("a", "the ratio is small", quantity, "<=", 0.7, "0.6 (Table 1)"),
+        Claim("a", "the ratio is small", quantity, "<=", 0.75, "0.6 (Table 1)"),
         Claim("b", "other is large", "other", ">=", 3.0, "4"),
     )
     return Paper("a-paper", "A paper", ("Ada Byron", "Emmy Noether"), 2021, "ICML", "2105.00000", "forecast", "It.",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import matplotlib.figure
 from jaxtyping import Array
@@ -61,12 +61,8 @@ class Outcome:
     notes: str = ""
 
 
-class Reproduce(Protocol):
-    """The function that runs a reproduction: the experiment's story from data to measurements."""
-
-    def __call__(self, preset: Preset, key: Array, run: Path | None) -> Outcome:
-        """Run at the given scale with the given random key; intermediate files go to `run` if there is one."""
-        ...
+Reproduce = Callable[[Preset, Array, Path | None], Outcome]
+"""Runs a reproduction: the preset, the random key, and where intermediate files go (or `None`)."""
 
 
 @dataclass(frozen=True)
