@@ -57,7 +57,7 @@ def test_report_shows_what_failed_as_plainly_as_what_held(tmp_path, read_page):
     assert "The second claim fails because of this." in page.text
     assert f"The error is small {EVIL}." in page.text and not page.having("script")
     assert "pathline reproduce toy-paper --preset laptop" in page.text
-    assert text.index("✗ fails") < text.index("How to read this") < text.index("<figure")
+    assert text.index("✗ fails") < text.index("How to read this") < text.index("<img")
     assert (tmp_path / "figures" / "a-picture.png").is_file()
 
 

@@ -35,7 +35,7 @@ def test_is_well_formed_and_ordered(tmp_path, read_page):
     text = write(tmp_path)
     page = read_page(text)
     names = [name for name, _ in page.tags]
-    assert [names.count(tag) for tag in ("h1", "title", "main", "figure", "table", "footer")] == [1] * 6
+    assert [names.count(tag) for tag in ("h1", "title", "main", "table", "pre", "footer")] == [1] * 6
     assert page.having("html") == [{"lang": "en-GB"}]
     assert page.having("meta")[1]["content"] == "width=device-width, initial-scale=1"
     assert text.index("Verdict word") < text.index("<figure") < text.index("<table")
@@ -187,6 +187,19 @@ def test_blocks_refuse_what_cannot_be_shown(tmp_path):
 )
 def test_numbers(value, shown):
     assert format_number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(14.0, "14.0"), (0.94, "0.940"), (100.0, "100"), (-0.0, "−0.00"), (7, "7")]
+)
+def test_numbers_of_a_column(value, shown):
+    assert format_number(value, aligned=True) == shown
+
+
+def test_percent_sign_stays_with_its_number(tmp_path):
+    text = write(tmp_path, "the 95 % interval, 100 % %")
+    assert "the 95\u00a0% interval, 100\u00a0% %" in text
+    assert "pathline the 95 % interval" in text
 
 
 def test_drawing_uses_the_theme():

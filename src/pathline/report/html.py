@@ -40,8 +40,8 @@ def write_report(
         InputError: the directory cannot be written.
     """
     write_figures(run / "figures", [block for block in blocks if isinstance(block, Figure)])
-    head = [f"<h1>{_text(title)}</h1>", f'<p class="subtitle">{_text(subtitle)}</p>' if subtitle else ""]
-    body = ["<header>", *head, f'<p class="verdict">{_text(verdict)}</p>', "</header>"]
+    head = [f"<h1>{_text(title)}</h1>", f'<p class="subtitle">{_sentence(subtitle)}</p>' if subtitle else ""]
+    body = ["<header>", *head, f'<p class="verdict">{_sentence(verdict)}</p>', "</header>"]
     body += [block_html(block) for block in blocks]
     if command:
         body += ["<footer>", "<p>This report again:</p>", f"<pre><code>{_text(command)}</code></pre>", "</footer>"]
@@ -92,7 +92,7 @@ def block_html(block: Block) -> str:
 def _prose(block: Text) -> str:
     heading = f"<h2>{_text(block.heading)}</h2>\n" if block.heading else ""
     paragraphs = re.split(r"\n\s*\n", block.text.strip())
-    return heading + "\n".join(f"<p>{_text(paragraph)}</p>" for paragraph in paragraphs if paragraph)
+    return heading + "\n".join(f"<p>{_sentence(paragraph)}</p>" for paragraph in paragraphs if paragraph)
 
 
 def _figure(block: Figure) -> str:
@@ -102,7 +102,7 @@ def _figure(block: Figure) -> str:
         for theme in get_args(Theme)
         for layout in get_args(Layout)
     )
-    return f'<figure id="{block.name}">\n{images}\n<figcaption>{_text(block.caption)}</figcaption>\n</figure>'
+    return f'<figure id="{block.name}">\n{images}\n<figcaption>{_sentence(block.caption)}</figcaption>\n</figure>'
 
 
 def _embedded(block: Figure, theme: Theme, layout: Layout) -> str:
@@ -127,18 +127,20 @@ def _table(block: Table) -> str:
         best = ' class="best"' if index == block.highlight_row else ""
         cells = "".join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))
         rows.append(f"<tr{best}>{cells}</tr>")
-    # A region that scrolls must be reachable by keyboard and have a name.
+    # A region that scrolls must be reachable by keyboard and have a name; the caption stays when it scrolls.
     return "\n".join(
         [
+            "<figure>",
             f'<div class="scroll" role="region" tabindex="0" aria-label="{_text(block.caption)}">',
             "<table>",
-            f"<caption>{_text(block.caption)}</caption>",
             f"<thead><tr>{heads}</tr></thead>",
             "<tbody>",
             *rows,
             "</tbody>",
             "</table>",
             "</div>",
+            f"<figcaption>{_sentence(block.caption)}</figcaption>",
+            "</figure>",
         ]
     )
 
@@ -148,18 +150,24 @@ def _cell(cell: Cell, number: bool) -> str:
         kind, sign = ("good", "✓") if cell.good else ("bad", "✗")
         return f'<td class="short"><span class="badge {kind}">{sign} {_text(cell.text)}</span></td>'
     if number:
-        return f'<td class="number">{format_number(cell)}</td>'
+        return f'<td class="number">{format_number(cell, aligned=True)}</td>'
     shown = format_number(cell) if cell is None or _is_number(cell) else str(cell)
     return f'<td class="{"prose" if len(shown) > _SHORT else "short"}">{_text(shown)}</td>'
 
 
-def format_number(value: Cell) -> str:
-    """Three significant digits; a dash for `None`, NaN; a true minus sign; thousands left whole."""
+def format_number(value: Cell, *, aligned: bool = False) -> str:
+    """Three significant digits; a dash for `None` and NaN; a true minus sign; thousands left whole.
+
+    Arguments:
+        value: a number.
+        aligned: keep trailing zeros, as a column of numbers wants: `14.0` below `12.3`.
+    """
     if not isinstance(value, int | float) or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    if isinstance(value, int) or (math.isfinite(value) and abs(value) >= 1000 and abs(value) < 1e6):
+    if isinstance(value, int) or 1000 <= abs(value) < 1e6:
         return f"{value:.0f}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−").replace("inf", "∞")
+    shown = f"{value:#.3g}".rstrip(".") if aligned else f"{value:.3g}"
+    return shown.replace("-", "−").replace("inf", "∞")
 
 
 def _is_number(cell: Cell) -> bool:
@@ -170,3 +178,8 @@ def _text(text: str) -> str:
     """Escaped for HTML, in attributes too; control characters, which HTML forbids, become visible."""
     visible = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text)
     return escape(visible, quote=True)
+
+
+def _sentence(text: str) -> str:
+    """Escaped prose, in which a number and its percent sign stay on one line."""
+    return _text(re.sub(r"(?<=\d) %", "\u00a0%", text))

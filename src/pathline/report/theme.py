@@ -78,12 +78,11 @@ def themed(theme: Theme = "light", layout: Layout = "wide") -> Iterator[None]:
     A drawing function asks for no theme: it takes `C0`, `C1`, ... for its data, `rcParams["text.color"]` for ink,
     `rcParams["xtick.color"]` for what is muted, and its width from `rcParams["figure.figsize"]`.
     """
-    with mpl.rc_context():
-        mpl.rcParams.update(settings(theme, layout))
+    with mpl.rc_context(settings(theme, layout)):
         yield
 
 
-def settings(theme: Theme, layout: Layout = "wide") -> dict[str, Any]:
+def settings(theme: Theme, layout: Layout = "wide") -> dict[Any, Any]:
     """The `rcParams` of a theme and layout."""
     palette = PALETTES[theme]
     return {
