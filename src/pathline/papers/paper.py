@@ -96,7 +96,7 @@ class Paper:
 
         Raises:
             KeyError: the outcome lacks the quantity of a claim; a reproduction that does not measure what it
-            claims is broken.
+                claims is broken.
         """
         return [
             {

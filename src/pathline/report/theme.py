@@ -66,6 +66,7 @@ PALETTES: dict[Theme, Palette] = {
         cycle=("#67a3ea", "#e86f35", "#3fdc9a", "#9c6cf2", "#f3e57a", "#c8f0ff"),
     ),
 }
+"""The two themes."""
 
 # Inches. A phone shows 4.2 inches of figure at nearly their true size; a page column shows 7.6.
 _SIZES: dict[Layout, tuple[float, float]] = {"wide": (7.6, 3.8), "narrow": (4.2, 3.4)}
