@@ -1,0 +1,265 @@
+"""`Series`: one or several quantities measured over time, with gaps and uneven times allowed."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from pathline.data.calendar import UNITS, parse_time, to_counts, to_dates
+from pathline.errors import InputError, nearest
+
+
+class Series(eqx.Module):
+    """Quantities measured over time.
+
+    Arguments:
+        times: strictly increasing, in units of `time_unit` since `origin`, or plain numbers.
+        values: one column for each quantity; NaN exactly where `mask` is false.
+        mask: true where a value was observed.
+        names: of the columns.
+        title: of the whole, for people.
+        time_unit: `"year"`, `"month"`, `"day"`, `"hour"`, `"minute"`, `"second"`, or `None` for plain numbers.
+        origin: the ISO date that times count from; `None` for plain numbers.
+        period: the known seasonal period, in units of `times`; `None` when unknown.
+
+    Raises:
+        InputError: shapes disagree, times do not increase, a value is infinite, or the mask contradicts the values.
+
+    Most users want `read_series`, `Series.from_arrays` or `Series.from_frame` rather than this constructor.
+    """
+
+    times: Float[np.ndarray, " time"]
+    values: Float[np.ndarray, "time dim"]
+    mask: Bool[np.ndarray, "time dim"]
+    names: tuple[str, ...] = eqx.field(static=True)
+    title: str = eqx.field(static=True, default="series")
+    time_unit: str | None = eqx.field(static=True, default=None)
+    origin: str | None = eqx.field(static=True, default=None)
+    period: float | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        rows, columns = self.values.shape
+        if self.times.shape != (rows,) or self.mask.shape != (rows, columns) or len(self.names) != columns:
+            raise InputError(
+                f"A series of {rows} rows and {columns} columns needs as many times ({len(self.times)} given) and "
+                f"names ({len(self.names)} given)."
+            )
+        if rows == 0 or columns == 0:
+            raise InputError(f"The series {self.title!r} is empty; it needs at least one row and one column.")
+        if not np.all(np.isfinite(self.times)):
+            raise InputError(f"Row {int(np.argmin(np.isfinite(self.times))) + 1} has no finite time.")
+        if rows > 1 and not np.all(np.diff(self.times) > 0):
+            row = int(np.argmin(np.diff(self.times) > 0)) + 1
+            raise InputError(f"The time of row {row + 1} does not come after that of row {row}; sort or merge the rows.")
+        if np.any(np.isinf(self.values)):
+            row, column = np.argwhere(np.isinf(self.values))[0]
+            raise InputError(f"Row {row + 1} of column {self.names[column]!r} is infinite; mark it as missing.")
+        if np.any(np.isnan(self.values) == self.mask):
+            raise InputError("The mask must be true exactly where a value is not NaN.")
+        if self.time_unit is not None and self.time_unit not in UNITS:
+            raise InputError(f"The time unit {self.time_unit!r} is unknown; it is one of {', '.join(UNITS)}.")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        times: Any,
+        values: Any,
+        *,
+        names: tuple[str, ...] | list[str] | None = None,
+        title: str = "series",
+        period: float | None = None,
+    ) -> "Series":
+        """A series from anything array-like.
+
+        Arguments:
+            times: `[time]` numbers, or dates (`datetime64`, strings in ISO 8601); `None` counts the rows.
+            values: `[time]` or `[time, dim]`; NaN or a masked entry is a gap.
+            names: of the columns; `x` or `x1, x2, ...` when absent.
+            title: of the whole.
+            period: the known seasonal period, in the units that the times come to have.
+
+        Raises:
+            InputError: shapes disagree, times do not increase, or something is not a number.
+        """
+        try:
+            table = np.asarray(np.ma.filled(np.ma.asarray(values).astype(float), np.nan), dtype=float)
+        except (ValueError, TypeError):
+            raise InputError("The values are not all numbers; leave out what is text.") from None
+        if table.ndim == 1:
+            table = table[:, None]
+        if table.ndim != 2:
+            raise InputError(f"Values have {table.ndim} axes and must have one or two: [time] or [time, column].")
+        columns = table.shape[1]
+        given = tuple(str(name) for name in names) if names is not None else ()
+        named = given or (("x",) if columns == 1 else tuple(f"x{i + 1}" for i in range(columns)))
+        unit, origin = None, None
+        moments = np.arange(len(table), dtype=float) if times is None else np.asarray(times)
+        if moments.ndim != 1:
+            raise InputError(f"Times have {moments.ndim} axes and must have one.")
+        if moments.dtype.kind in "iuf":
+            moments = moments.astype(float)
+        elif len(moments):
+            moments, unit, origin = to_counts(moments)
+        return cls(moments, table, ~np.isnan(table), named, title, unit, origin, period)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, *, title: str = "series", period: float | None = None) -> "Series":
+        """A series from a pandas table whose index holds the times (dates, periods or numbers)."""
+        index = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
+        return cls.from_arrays(index, frame.to_numpy(), names=list(map(str, frame.columns)), title=title, period=period)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, rows: slice) -> "Series":
+        """A stretch of rows: `series[:100]`, `series[-50:]`.
+
+        Raises:
+            InputError: the stretch is empty.
+        """
+        return self._with_rows(np.arange(len(self))[rows])
+
+    @property
+    def dim(self) -> int:
+        """The number of columns."""
+        return self.values.shape[1]
+
+    @property
+    def step(self) -> float:
+        """The median spacing of the times; 1 for a single row."""
+        return float(np.median(np.diff(self.times))) if len(self) > 1 else 1.0
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether all spacings agree within a millionth."""
+        return len(self) < 3 or bool(np.allclose(np.diff(self.times), self.step, rtol=1e-6, atol=0.0))
+
+    def dates(self) -> np.ndarray | None:
+        """The times as `datetime64[ms]`, or `None` when they are plain numbers."""
+        return self.as_dates(self.times)
+
+    def as_dates(self, times: Float[np.ndarray, " other"]) -> np.ndarray | None:
+        """Other times on this series' axis as `datetime64[ms]`, or `None` when they are plain numbers."""
+        if self.time_unit is None or self.origin is None:
+            return None
+        return to_dates(times, self.time_unit, self.origin)
+
+    def axis_times(self) -> np.ndarray:
+        """What to draw on the time axis: calendar years of a yearly series, dates, or the plain numbers."""
+        dates = self.dates()
+        if dates is None or self.origin is None:
+            return self.times
+        return int(self.origin[:4]) + self.times if self.time_unit == "year" else dates
+
+    def select(self, names: tuple[str, ...] | list[str] | str) -> "Series":
+        """Only the columns named, in that order.
+
+        Raises:
+            InputError: a name is not among the columns.
+        """
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        for name in wanted:
+            if name not in self.names:
+                raise InputError(
+                    f"There is no column {name!r} in {self.title!r}{nearest(name, self.names)}; "
+                    f"it has {', '.join(self.names)}."
+                )
+        places = [self.names.index(name) for name in wanted]
+        return Series(
+            self.times,
+            self.values[:, places],
+            self.mask[:, places],
+            wanted,
+            self.title,
+            self.time_unit,
+            self.origin,
+            self.period,
+        )
+
+    def between(self, start: float | str | None = None, stop: float | str | None = None) -> "Series":
+        """The rows from `start` to `stop`, both included: numbers on the time axis, calendar years, or ISO dates.
+
+        Raises:
+            InputError: a moment cannot be read, or no row lies between.
+        """
+        low = -np.inf if start is None else parse_time(start, self.time_unit, self.origin)
+        high = np.inf if stop is None else parse_time(stop, self.time_unit, self.origin)
+        rows = np.flatnonzero((self.times >= low - 1e-9) & (self.times <= high + 1e-9))
+        if not len(rows):
+            first, *_, last = (str(moment) for moment in (*self.axis_times()[:1], *self.axis_times()[-1:]))
+            raise InputError(f"No row of {self.title!r} lies between {start} and {stop}; it runs from {first} to {last}.")
+        return self._with_rows(rows)
+
+    def split(self, validation: float = 0.15, test: float = 0.15) -> tuple["Series", "Series", "Series"]:
+        """Cut by time into training, validation and test parts; never shuffled.
+
+        Arguments:
+            validation, test: fractions below 1, or numbers of rows.
+
+        Raises:
+            InputError: a part would be empty.
+        """
+        held = [round(part * len(self)) if 0 < part < 1 else int(part) for part in (validation, test)]
+        train = len(self) - sum(held)
+        if train < 1 or min(held) < 1:
+            raise InputError(
+                f"{self.title!r} has {len(self)} rows, too few to hold out {held[0]} for validation and {held[1]} for test."
+            )
+        return self[:train], self[train : train + held[0]], self[train + held[0] :]
+
+    def on_grid(self, step: float | None = None) -> "Series":
+        """On evenly spaced times: each observation goes to its nearest grid point, several are averaged, and a point
+        without observations is a gap.
+
+        Arguments:
+            step: the spacing; by default the median one. A regular series with that step is returned as it is.
+
+        Raises:
+            InputError: the grid would have over a hundred times as many points as there are rows.
+        """
+        spacing = self.step if step is None else float(step)
+        if self.is_regular and np.isclose(spacing, self.step, rtol=1e-6):
+            return self
+        if spacing <= 0 or (self.times[-1] - self.times[0]) / spacing > 100 * len(self) + 100:
+            raise InputError(f"A step of {spacing:g} is too fine for the times of {self.title!r}; give a larger one.")
+        places = np.round((self.times - self.times[0]) / spacing).astype(int)
+        count = places[-1] + 1
+        totals, counts = np.zeros((count, self.dim)), np.zeros((count, self.dim))
+        np.add.at(totals, places, np.where(self.mask, self.values, 0.0))
+        np.add.at(counts, places, self.mask)
+        values = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+        times = self.times[0] + spacing * np.arange(count)
+        return Series(times, values, counts > 0, self.names, self.title, self.time_unit, self.origin, self.period)
+
+    def filled(self) -> Float[np.ndarray, "time dim"]:
+        """The values with gaps interpolated linearly in time, and the nearest observation at the ends.
+
+        Raises:
+            InputError: a column has no observation at all.
+        """
+        columns = []
+        for name, column, seen in zip(self.names, self.values.T, self.mask.T, strict=True):
+            if not seen.any():
+                raise InputError(f"Column {name!r} of {self.title!r} has no observation here; leave it out.")
+            columns.append(np.interp(self.times, self.times[seen], column[seen]))
+        return np.stack(columns, axis=1)
+
+    def future_times(self, horizon: int) -> Float[np.ndarray, " horizon"]:
+        """The next `horizon` times, one step apart."""
+        return self.times[-1] + self.step * np.arange(1, horizon + 1)
+
+    def _with_rows(self, rows: np.ndarray) -> "Series":
+        if not len(rows):
+            raise InputError(f"That stretch of {self.title!r} is empty; it has {len(self)} rows.")
+        return Series(
+            self.times[rows],
+            self.values[rows],
+            self.mask[rows],
+            self.names,
+            self.title,
+            self.time_unit,
+            self.origin,
+            self.period,
+        )
