@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,9 @@ def draw_bytes(
         The file's content; equal for equal inputs.
     """
     content = io.BytesIO()
-    with themed(theme, layout):
+    with themed(theme, layout), warnings.catch_warnings():
+        # A column may be named in a script that the font lacks: its letters become boxes, the caption has them right.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         drawn = figure.draw()
         drawn.savefig(content, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return content.getvalue()
@@ -46,15 +49,22 @@ def write_figures(folder: Path, figures: Sequence[Figure]) -> list[Path]:
     """
     written = []
     for figure in figures:
-        files = {
-            f"{figure.name}.png": draw_bytes(figure, "png"),
-            f"{figure.name}.svg": draw_bytes(figure, "svg"),
-            f"{figure.name}-dark.svg": draw_bytes(figure, "svg", "dark"),
-        }
-        for name, content in files.items():
-            write_bytes(folder / name, content)
-            written.append(folder / name)
+        written += write_drawings(
+            folder,
+            figure.name,
+            draw_bytes(figure, "png"),
+            draw_bytes(figure, "svg"),
+            draw_bytes(figure, "svg", "dark"),
+        )
     return written
+
+
+def write_drawings(folder: Path, name: str, png: bytes, light: bytes, dark: bytes) -> list[Path]:
+    """Write a figure that is drawn already: `<name>.png`, `<name>.svg` and `<name>-dark.svg`."""
+    files = {folder / f"{name}.png": png, folder / f"{name}.svg": light, folder / f"{name}-dark.svg": dark}
+    for path, content in files.items():
+        write_bytes(path, content)
+    return list(files)
 
 
 def data_uri(content: bytes, kind: Literal["svg", "png"] = "svg") -> str:

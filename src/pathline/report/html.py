@@ -10,7 +10,7 @@ from typing import get_args
 
 from pathline.atomic import write_text
 from pathline.report.blocks import Badge, Block, Cell, Figure, Table, Text
-from pathline.report.drawing import data_uri, draw_bytes, write_figures
+from pathline.report.drawing import data_uri, draw_bytes, write_drawings
 from pathline.report.theme import Layout, Theme, style_variables
 
 # A drawing of very many points is smaller as pixels than as vectors.
@@ -39,12 +39,17 @@ def write_report(
     Raises:
         InputError: the directory cannot be written.
     """
-    write_figures(run / "figures", [block for block in blocks if isinstance(block, Figure)])
+    # Everything is drawn before anything is written: a drawing that fails leaves the old report whole.
+    drawings = [(block, _drawings(block)) for block in blocks if isinstance(block, Figure)]
+    figures = iter(drawings)
     head = [f"<h1>{_text(title)}</h1>", f'<p class="subtitle">{_sentence(subtitle)}</p>' if subtitle else ""]
     body = ["<header>", *head, f'<p class="verdict">{_sentence(verdict)}</p>', "</header>"]
-    body += [block_html(block) for block in blocks]
+    body += [_figure(*next(figures)) if isinstance(block, Figure) else block_html(block) for block in blocks]
     if command:
         body += ["<footer>", "<p>This report again:</p>", f"<pre><code>{_text(command)}</code></pre>", "</footer>"]
+    for block, drawn in drawings:
+        light, dark = drawn["light", "wide"], drawn["dark", "wide"]
+        write_drawings(run / "figures", block.name, draw_bytes(block, "png"), light, dark)
     path = run / "report.html"
     write_text(path, page_html(title, body))
     return path
@@ -80,13 +85,9 @@ def page_html(title: str, body: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def block_html(block: Block) -> str:
-    """One block as HTML."""
-    if isinstance(block, Figure):
-        return _figure(block)
-    if isinstance(block, Table):
-        return _table(block)
-    return _prose(block)
+def block_html(block: Table | Text) -> str:
+    """A table or prose as HTML."""
+    return _table(block) if isinstance(block, Table) else _prose(block)
 
 
 def _prose(block: Text) -> str:
@@ -95,18 +96,24 @@ def _prose(block: Text) -> str:
     return heading + "\n".join(f"<p>{_sentence(paragraph)}</p>" for paragraph in paragraphs if paragraph)
 
 
-def _figure(block: Figure) -> str:
-    # Only one of the four is displayed, so a screen reader meets the caption once.
-    images = "\n".join(
-        f'<img class="{theme} {layout}" src="{_embedded(block, theme, layout)}" alt="{_text(block.caption)}">'
+def _drawings(block: Figure) -> dict[tuple[Theme, Layout], bytes]:
+    return {
+        (theme, layout): draw_bytes(block, "svg", theme, layout)
         for theme in get_args(Theme)
         for layout in get_args(Layout)
+    }
+
+
+def _figure(block: Figure, drawings: dict[tuple[Theme, Layout], bytes]) -> str:
+    # Only one of the four is displayed, so a screen reader meets the caption once.
+    images = "\n".join(
+        f'<img class="{theme} {layout}" src="{_embedded(block, theme, layout, drawn)}" alt="{_text(block.caption)}">'
+        for (theme, layout), drawn in drawings.items()
     )
     return f'<figure id="{block.name}">\n{images}\n<figcaption>{_sentence(block.caption)}</figcaption>\n</figure>'
 
 
-def _embedded(block: Figure, theme: Theme, layout: Layout) -> str:
-    drawn = draw_bytes(block, "svg", theme, layout)
+def _embedded(block: Figure, theme: Theme, layout: Layout, drawn: bytes) -> str:
     if len(drawn) <= _LARGEST_SVG:
         return data_uri(drawn)
     return data_uri(draw_bytes(block, "png", theme, layout, dpi=160), "png")

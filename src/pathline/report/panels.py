@@ -1,0 +1,85 @@
+"""What the figures share: small multiples, axes in calendar time, and text of the user that is shown as it is."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure as Drawing
+
+from pathline.data import Series
+
+PANELS = 6
+"""The most panels of a figure; more of them are too small to read."""
+
+_LONGEST = 32
+
+
+def is_narrow() -> bool:
+    """Whether the current theme draws for a phone."""
+    return rcParams["figure.figsize"][0] < 6
+
+
+def grid(count: int, *, share_x: bool = False, share_y: bool = False) -> tuple[Drawing, list[Axes]]:
+    """A figure of `count` panels below one another, or in two columns where there are more than three and room.
+
+    Arguments:
+        count: panels, at least one.
+        share_x, share_y: whether they have one common axis.
+
+    Returns:
+        The figure and its panels in reading order; in two columns they run row by row.
+    """
+    width, full = rcParams["figure.figsize"]
+    columns = 2 if count > 3 and not is_narrow() else 1
+    rows = -(-count // columns)
+    figure = Drawing(figsize=(width, full if rows == 1 else max(full, 0.62 * full * rows)), layout="constrained")
+    every = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).ravel().tolist()
+    for spare in every[count:]:
+        spare.remove()
+    for axes in lowest(every[:count]):
+        # Above the place of a spare panel too, where shared axes would leave out the numbers.
+        axes.tick_params(labelbottom=True)
+    return figure, every[:count]
+
+
+def lowest(panels: list[Axes]) -> list[Axes]:
+    """The panels of a grid that have none below them."""
+    columns = panels[0].get_gridspec().ncols  # pyright: ignore[reportOptionalMemberAccess]
+    return panels[-columns:]
+
+
+def tint(color: str, weight: float) -> tuple[float, float, float]:
+    """A colour mixed into the surface, `weight` 1 being the pure colour; opaque, so that its legend is the same."""
+    pure, surface = (np.asarray(to_rgb(name)) for name in (color, rcParams["axes.facecolor"]))
+    red, green, blue = (weight * pure + (1 - weight) * surface).tolist()
+    return red, green, blue
+
+
+def time_axis(series: Series, times: Float[np.ndarray, "time"]) -> Shaped[np.ndarray, "time"]:
+    """`times`, counted as those of `series`, in the form in which that series is plotted: dates, years or numbers."""
+    blank = np.zeros((len(times), series.dim))
+    return replace(series, times=times, values=blank, mask=np.ones(blank.shape, bool)).axis_times()
+
+
+def time_label(series: Series) -> str:
+    """What stands under the time axis: `"year"`, `"date"`, `"time (hours)"` or `"time"`."""
+    if series.origin is not None:
+        return "year" if series.time_unit == "year" else "date"
+    return f"time ({series.time_unit}s)" if series.time_unit else "time"
+
+
+def time_span(series: Series, steps: int) -> str:
+    """A number of steps in words: `"22 years"` where a step is a unit, else `"52 steps"`."""
+    unit = series.time_unit if series.time_unit and abs(series.step - 1) < 1e-6 else "step"
+    return f"{steps} {unit}{'' if steps == 1 else 's'}"
+
+
+def plain(text: str) -> str:
+    """A name of the user's as Matplotlib shall draw it: `$` is no mathematics, one line, not too long."""
+    line = re.sub(r"\s+", " ", "".join(letter if letter.isprintable() else " " for letter in text)).strip()
+    short = line if len(line) <= _LONGEST else line[: _LONGEST - 1].rstrip() + "…"
+    return short.replace("$", r"\$")
