@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pathline.papers import Reproduction
-from pathline.report.blocks import Badge, Block, Figure, Table, Text
+from pathline.report.blocks import Badge, Figure, Table, Text
 from pathline.report.html import format_number, write_report
 
 _SIGNS = {"<=": "≤", ">=": "≥"}
@@ -84,7 +84,7 @@ def measured_table(record: Mapping[str, Any]) -> Table:
     return Table(("Quantity", "Value"), rows, "Everything that was measured: the mean over seeds, then their range.")
 
 
-def notes(record: Mapping[str, Any]) -> list[Block]:
+def notes(record: Mapping[str, Any]) -> list[Text]:
     """What a reader must know to judge the numbers; nothing when there is nothing to say."""
     return [Text(record["notes"], heading="How to read this")] if record.get("notes") else []
 

@@ -115,7 +115,9 @@ def _pictures(folder: Path, record: Mapping[str, Any]) -> list[str]:
                 f'<img class="{theme} any" src="{data_uri(path.read_bytes())}" alt="{caption}">'
                 for theme, path in (("light", light), ("dark", dark))
             )
-            pictures.append(f"<figure>\n{images}\n<figcaption>{caption}</figcaption>\n</figure>")
+            pictures.append(
+                f'<figure>\n<div class="scroll">\n{images}\n</div>\n<figcaption>{caption}</figcaption>\n</figure>'
+            )
     return pictures
 
 
