@@ -1,0 +1,182 @@
+"""Where batches come from. Each batch is a function of the random key and the step alone, so that a run which was
+interrupted sees exactly the batches that an undisturbed one sees.
+
+A source prepares what one dispatch of many steps needs (`prepare`, on the host) and picks one step's batch from it
+(`take`, inside the compiled loop; `take(prepared, step, offset, seed)` with `offset` counted from the dispatch's first
+step). `position` and `resume` let an interrupted run find its place. What is compiled into the loop is a small value
+that compares by content, so that two trainings alike share one compilation.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from pathline.errors import InputError
+
+STREAMED_PER_DISPATCH = 16
+
+
+class InMemory:
+    """Arrays with a common leading axis; shuffled anew each epoch, the incomplete last batch of an epoch left out.
+
+    Arguments:
+        data: a tree of arrays, each `[samples, ...]`.
+        batch_size: samples in a batch; `None` gives all of them, unshuffled, at every step.
+        key: of the shuffling.
+        seeds: how many different orders to draw.
+
+    Raises:
+        InputError: there are no arrays, the leading axes differ, or the batch is larger than the data.
+    """
+
+    def __init__(self, data: PyTree, batch_size: int | None, key: Array, seeds: int):
+        self.data = data
+        leaves = jax.tree.leaves(self.data)
+        sizes = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in leaves})
+        if len(sizes) != 1 or sizes[0] == 0:
+            raise InputError(f"Training data must be arrays with one common, non-zero leading axis; it has {sizes}.")
+        (self.samples,) = sizes
+        if batch_size is not None and not 1 <= batch_size <= self.samples:
+            raise InputError(
+                f"A batch of {batch_size} cannot be drawn from {self.samples} samples; use 1 to all of them."
+            )
+        self.batch_size = batch_size
+        self._entropy = np.asarray(jax.random.key_data(jax.random.split(key, seeds))).tolist()
+        self.steps_per_epoch = 1 if batch_size is None else self.samples // batch_size
+        # Index tables are held for one dispatch: at most about sixteen megabytes of them.
+        self.per_dispatch = 4096 if batch_size is None else int(np.clip(2**22 // batch_size, 64, 4096))
+        self._epochs = self.per_dispatch // self.steps_per_epoch + 2
+        self._cached: dict[int, np.ndarray] = {}
+
+    def prepare(self, first: int, count: int) -> Any:
+        """The data and, where it is shuffled, the order of every epoch that the dispatch can touch."""
+        if self.batch_size is None:
+            return self.data, None, jnp.asarray(0)
+        start, stop = first // self.steps_per_epoch, (first + count - 1) // self.steps_per_epoch + 1
+        self._cached = {
+            epoch: self._cached[epoch] if epoch in self._cached else self._order(epoch) for epoch in range(start, stop)
+        }
+        orders = np.zeros((len(self._entropy), self._epochs, self.samples), np.int32)
+        orders[:, : stop - start] = np.stack(list(self._cached.values()), axis=1)
+        return self.data, jnp.asarray(orders), jnp.asarray(start)
+
+    @property
+    def take(self) -> "TakeShuffled":
+        """The samples of one step."""
+        return TakeShuffled(self.batch_size, self.steps_per_epoch)
+
+    def position(self, step: int) -> None:
+        """The step says it all."""
+
+    def resume(self, step: int, position: Any) -> None:
+        """The step says it all."""
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """`[seed, sample]`, by NumPy: XLA takes many seconds to compile a sort of this kind."""
+        return np.stack([np.random.default_rng([*words, epoch]).permutation(self.samples) for words in self._entropy])
+
+
+@dataclass(frozen=True)
+class TakeShuffled:
+    """Picks one step's samples out of in-memory data and the epochs' orders."""
+
+    batch_size: int | None
+    steps_per_epoch: int
+
+    def __call__(self, prepared: Any, step: Array, offset: Array, seed: Array) -> PyTree:
+        """The samples of one step."""
+        data, orders, first_epoch = prepared
+        if self.batch_size is None:
+            return data
+        start = step % self.steps_per_epoch * self.batch_size
+        order = orders[seed, step // self.steps_per_epoch - first_epoch]
+        chosen = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
+        return jax.tree.map(lambda leaf: leaf[chosen], data)
+
+
+class Stream:
+    """Batches made one after the other: by a function of the step, or by an iterator.
+
+    Arguments:
+        data: `step -> batch`, or an iterable of batches. A function resumes at once; an iterator that offers
+            `get_state` and `set_state` (as Grain's do, with plain JSON data) is set back; any other is run through.
+        place: puts the stacked batches on their devices.
+
+    Raises:
+        InputError: at `prepare`, when the iterator ends before the training does.
+    """
+
+    per_dispatch = STREAMED_PER_DISPATCH
+
+    def __init__(self, data: Callable[[int], PyTree] | Iterable[PyTree], place: Callable[[PyTree], PyTree]):
+        self.place = place
+        self._at: Callable[[int], PyTree] | None = None
+        self._iterator: Iterator[PyTree] = iter(())
+        if isinstance(data, Iterable):
+            self._iterator = iter(data)
+        else:
+            self._at = data
+        self._positions: dict[int, Any] = {}
+
+    def prepare(self, first: int, count: int) -> Any:
+        """The next batches, stacked; short of a full dispatch, the last one is repeated to keep the shape."""
+        batches = [self._next(first + i) for i in range(count)]
+        batches += [batches[-1]] * (self.per_dispatch - count)
+        self._positions[first + count] = self._state()
+        try:
+            return self.place(jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *batches))
+        except ValueError as error:
+            raise InputError(f"The batches after step {first} differ in shape or structure: {error}") from error
+
+    @property
+    def take(self) -> "TakeStacked":
+        """The batch of one step; every seed sees the same."""
+        return TakeStacked()
+
+    def position(self, step: int) -> Any:
+        """The iterator's own state, if it has one."""
+        position = self._positions.get(step)
+        self._positions = {at: state for at, state in self._positions.items() if at > step}
+        return position
+
+    def resume(self, step: int, position: Any) -> None:
+        """Set the iterator back, or run through the batches that were already used."""
+        if self._at is not None:
+            return
+        if position is not None and hasattr(self._iterator, "set_state"):
+            self._iterator.set_state(position)  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        for done in range(step):
+            self._next(done)
+
+    def _next(self, step: int) -> PyTree:
+        if self._at is not None:
+            return self._at(step)
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            raise InputError(
+                f"The stream of batches ended after {step} steps; give a longer one or train less."
+            ) from None
+
+    def _state(self) -> Any:
+        state = self._iterator.get_state() if hasattr(self._iterator, "get_state") else None  # pyright: ignore
+        return state if isinstance(state, dict | list | str | int) else None
+
+
+@dataclass(frozen=True)
+class TakeStacked:
+    """Picks one step's batch out of a stack of them."""
+
+    def __call__(self, prepared: Any, step: Array, offset: Array, seed: Array) -> PyTree:
+        """The batch of one step."""
+        return jax.tree.map(lambda leaf: leaf[offset], prepared)
+
+
+Source = InMemory | Stream
+"""Where the loop gets its batches."""
