@@ -52,7 +52,9 @@ class Series(eqx.Module):
             raise InputError(f"Row {int(np.argmin(np.isfinite(self.times))) + 1} has no finite time.")
         if rows > 1 and not np.all(np.diff(self.times) > 0):
             row = int(np.argmin(np.diff(self.times) > 0)) + 1
-            raise InputError(f"The time of row {row + 1} does not come after that of row {row}; sort or merge the rows.")
+            raise InputError(
+                f"The time of row {row + 1} does not come after that of row {row}; sort or merge the rows."
+            )
         if np.any(np.isinf(self.values)):
             row, column = np.argwhere(np.isinf(self.values))[0]
             raise InputError(f"Row {row + 1} of column {self.names[column]!r} is infinite; mark it as missing.")
@@ -189,7 +191,9 @@ class Series(eqx.Module):
         rows = np.flatnonzero((self.times >= low - 1e-9) & (self.times <= high + 1e-9))
         if not len(rows):
             first, *_, last = (str(moment) for moment in (*self.axis_times()[:1], *self.axis_times()[-1:]))
-            raise InputError(f"No row of {self.title!r} lies between {start} and {stop}; it runs from {first} to {last}.")
+            raise InputError(
+                f"No row of {self.title!r} lies between {start} and {stop}; it runs from {first} to {last}."
+            )
         return self._with_rows(rows)
 
     def split(self, validation: float = 0.15, test: float = 0.15) -> tuple["Series", "Series", "Series"]:
@@ -231,7 +235,7 @@ class Series(eqx.Module):
         np.add.at(counts, places, self.mask)
         values = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
         times = self.times[0] + spacing * np.arange(count)
-        return Series(times, values, counts > 0, self.names, self.title, self.time_unit, self.origin, self.period)
+        return self._like(times, values)
 
     def filled(self) -> Float[np.ndarray, "time dim"]:
         """The values with gaps interpolated linearly in time, and the nearest observation at the ends.
@@ -246,6 +250,19 @@ class Series(eqx.Module):
             columns.append(np.interp(self.times, self.times[seen], column[seen]))
         return np.stack(columns, axis=1)
 
+    def described(self, *, title: str | None = None, period: float | None = None) -> "Series":
+        """The same data under another title, or with its seasonal period (in units of `times`) told."""
+        return Series(
+            self.times,
+            self.values,
+            self.mask,
+            self.names,
+            self.title if title is None else title,
+            self.time_unit,
+            self.origin,
+            self.period if period is None else period,
+        )
+
     def future_times(self, horizon: int) -> Float[np.ndarray, " horizon"]:
         """The next `horizon` times, one step apart."""
         return self.times[-1] + self.step * np.arange(1, horizon + 1)
@@ -253,13 +270,8 @@ class Series(eqx.Module):
     def _with_rows(self, rows: np.ndarray) -> "Series":
         if not len(rows):
             raise InputError(f"That stretch of {self.title!r} is empty; it has {len(self)} rows.")
-        return Series(
-            self.times[rows],
-            self.values[rows],
-            self.mask[rows],
-            self.names,
-            self.title,
-            self.time_unit,
-            self.origin,
-            self.period,
-        )
+        return self._like(self.times[rows], self.values[rows])
+
+    def _like(self, times: np.ndarray, values: np.ndarray) -> "Series":
+        about = (self.names, self.title, self.time_unit, self.origin, self.period)
+        return Series(times, values, ~np.isnan(values), *about)

@@ -1,0 +1,79 @@
+"""Checks that every reader of users' files makes first. Files are untrusted: nothing in them is executed, nothing is
+unpickled, and no archive is unpacked before its declared size is known."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from pathline.errors import InputError, nearest
+
+LARGEST_ARCHIVE = 4 * 2**30
+"""Bytes that the arrays of an NPZ file may take when unpacked."""
+
+
+def existing(path: Path | str, suffixes: tuple[str, ...]) -> Path:
+    """The path, if it exists, is not empty and ends in one of `suffixes`.
+
+    Raises:
+        InputError: with the nearest name in that folder, or the endings that are read.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path} does not end in one of {' '.join(suffixes)}; convert it, or rename it if it is one.")
+    try:
+        exists, empty = path.exists(), path.is_file() and path.stat().st_size == 0
+        siblings = [entry.name for entry in path.parent.iterdir()] if not exists and path.parent.is_dir() else []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)[:80]!r} cannot be opened ({_why(error)}); check the path.") from error
+    if not exists:
+        raise InputError(f"There is no file {path}{nearest(path.name, siblings)}; check the path.")
+    if empty:
+        raise InputError(f"{path} is empty; export it again.")
+    return path
+
+
+@contextmanager
+def told_in_one_sentence(path: Path, kind: str) -> Iterator[None]:
+    """Whatever a parser raises for a malformed file becomes an `InputError` that names the file.
+
+    Readers of NetCDF, HDF5, Parquet and images raise all kinds of errors for damaged files, so every kind is caught;
+    the original stays attached as the cause.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} asks for more memory than there is; it is damaged or too large.") from error
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read as {kind} ({_why(error)}); it is damaged or of another kind."
+        ) from error
+
+
+def read_archive(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file, none of them of Python objects.
+
+    Raises:
+        InputError: it is no archive, holds objects, or would take too much memory.
+    """
+    with told_in_one_sentence(path, "an NPZ archive"):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST_ARCHIVE:
+            raise InputError(
+                f"{path} unpacks to {size / 2**30:.0f} GiB, more than the {LARGEST_ARCHIVE >> 30} GiB allowed."
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+        if not all(isinstance(value, np.ndarray) for value in found.values()):
+            raise InputError(f"{path} holds something that is not an array; save it again with numpy.savez.")
+        return found
+
+
+def _why(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0][:120] if lines else type(error).__name__).rstrip(".")
