@@ -1,5 +1,6 @@
 """Every metric against a closed form or an independent computation."""
 
+import itertools
 import math
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_crps_is_the_integral_of_its_definition(truth):
     members = np.sort(RNG.normal(size=9))
     grid = np.sort(np.append(members, truth))
     integral = 0.0
-    for low, high in zip(grid[:-1], grid[1:], strict=True):
+    for low, high in itertools.pairwise(grid):
         below = np.mean(members <= low)
         integral += (high - low) * (below - (truth <= low)) ** 2
     assert crps(members[:, None], np.asarray([truth])) == pytest.approx(integral)
@@ -115,10 +116,10 @@ def test_spectrum_distance_of_known_spectra():
     times = np.arange(512)
     slow, fast = (np.sin(2 * np.pi * k * times / 512)[:, None] for k in (20, 200))
     assert power_spectrum_distance(slow, slow) == pytest.approx(0.0, abs=1e-7)
-    assert power_spectrum_distance(slow, fast, smoothing=0) == pytest.approx(1.0, abs=1e-6)
+    assert power_spectrum_distance(slow, fast, smoothing=0.0) == pytest.approx(1.0, abs=1e-6)
     # Two lines of powers 1:1 against one of them: overlap sqrt(1/2).
     both = slow + fast
-    assert power_spectrum_distance(slow, both, smoothing=0) == pytest.approx(math.sqrt(1 - math.sqrt(0.5)), abs=1e-6)
+    assert power_spectrum_distance(slow, both, smoothing=0.0) == pytest.approx(math.sqrt(1 - math.sqrt(0.5)), abs=1e-6)
     # Where a line begins does not matter.
     assert power_spectrum_distance(slow, np.roll(slow, 7, axis=0)) == pytest.approx(0.0, abs=1e-6)
 
@@ -130,5 +131,5 @@ def test_spectrum_distance_agrees_with_scipy_periodogram():
         spectrum[-1] *= 2  # scipy halves the Nyquist bin of a one-sided spectrum
         spectrum /= spectrum.sum()
     expected = math.sqrt(1 - np.sqrt(spectra[0] * spectra[1]).sum())
-    assert power_spectrum_distance(one, other, smoothing=0) == pytest.approx(expected, abs=1e-9)
+    assert power_spectrum_distance(one, other, smoothing=0.0) == pytest.approx(expected, abs=1e-9)
     assert math.isnan(power_spectrum_distance(np.ones((256, 1)), other))

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 
 
 def power_spectrum_distance(
-    one: Float[np.ndarray, "time dim"], other: Float[np.ndarray, "time dim"], *, smoothing: float = 20.0
+    one: Float[np.ndarray, "time dim"], other: Float[np.ndarray, "other dim"], *, smoothing: float = 20.0
 ) -> float:
     """Hellinger distance of the smoothed, normalised power spectra, `sqrt(1 - sum_w sqrt(p(w) q(w)))`, averaged over
     columns: 0 for equal spectra, 1 for spectra without a common frequency.
