@@ -1,0 +1,130 @@
+"""Every method on one series: fitted, ranked on held-out data, the best kept. This is `--method auto`."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+
+from pathline.data import Series
+from pathline.errors import InputError
+from pathline.forecast.forecaster import Forecaster, ForecastMethod, default_horizon
+from pathline.forecast.rolling_origin import Evaluation, evaluate, recalibrated
+from pathline.measure import rmse
+from pathline.train import NonFiniteError, save
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Arguments:
+        best: the method with the smallest validation error.
+        rows: one for each method, in the order of their validation errors and those that were skipped last:
+            `method`, `validation` (RMSE in standard deviations), `seconds`, the metrics of the evaluation on the test
+            rows, `skill` (1 - RMSE / RMSE of persistence) and `note`.
+        forecasters: the fitted methods, their intervals calibrated on everything that was held out.
+        evaluations: on the test rows.
+        horizon: steps ahead.
+    """
+
+    best: str
+    rows: list[dict[str, Any]]
+    forecasters: dict[str, Forecaster]
+    evaluations: dict[str, Evaluation]
+    horizon: int
+
+    @property
+    def forecaster(self) -> Forecaster:
+        """The best forecaster."""
+        return self.forecasters[self.best]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """That of the best forecaster."""
+        return self.evaluations[self.best]
+
+
+def compare(
+    series: Series,
+    methods: Mapping[str, ForecastMethod],
+    *,
+    key: Array,
+    horizon: int | None = None,
+    budget: float = 120.0,
+    test: float = 0.2,
+    run: Path | None = None,
+    on_method: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Fit every method to the first part of a series and compare them on the last.
+
+    The last fifth is the test part: nothing is fitted to it or chosen by it. Of the rest, methods are fitted to the
+    first three quarters; the last quarter ranks them (root mean square error in standard deviations, mean over columns
+    and lead times) and calibrates their intervals.
+
+    Arguments:
+        series: at least some dozens of rows.
+        methods: name to method, e.g. `default_methods()`, in the order in which they are fitted: the cheap first.
+        key: of the random numbers that methods need.
+        horizon: steps ahead; `default_horizon(series)` when absent.
+        budget: seconds in all. A method that can bound itself (a field `seconds`) gets what is left; one that would
+            begin after the end is skipped. The first method is always fitted.
+        test: the share of rows held out for the final comparison.
+        run: where the fitted methods are saved, each in `methods/<name>`.
+        on_method: called with the name of each method before it is fitted.
+
+    Returns:
+        The table, the fitted methods and their evaluations.
+
+    Raises:
+        InputError: no method could be fitted; says why for the first.
+    """
+    ahead = default_horizon(series) if horizon is None else horizon
+    if ahead >= len(series):
+        raise InputError(
+            f"A horizon of {ahead} is longer than {series.title!r} with its {len(series)} rows; shorten it."
+        )
+    start = len(series) - max(round(test * len(series)), ahead)
+    began, rows, fitted, evaluations = time.monotonic(), [], {}, {}
+    for name, method in methods.items():
+        left = budget - (time.monotonic() - began)
+        if rows and left <= 0:
+            rows.append({"method": name, "note": f"skipped: the budget of {budget:g} s was used up"})
+            continue
+        if on_method is not None:
+            on_method(name)
+        seconds: float | None = getattr(method, "seconds", None)
+        bounded = method if seconds is None else replace(method, seconds=min(seconds, left))
+        folder = None if run is None else run / "methods" / name
+        started = time.monotonic()
+        try:
+            forecaster = bounded.fit(series[:start], horizon=ahead, key=key, run=folder)
+            evaluation = evaluate(forecaster, series, start=start)
+        except (InputError, NonFiniteError) as error:
+            rows.append({"method": name, "note": f"skipped: {error}"})
+            continue
+        rows.append(
+            {
+                "method": name,
+                "validation": rmse(np.zeros_like(forecaster.errors), forecaster.errors),
+                "seconds": time.monotonic() - started,
+                **evaluation.metrics(),
+                "note": "",
+            }
+        )
+        fitted[name] = recalibrated(forecaster, evaluation)
+        evaluations[name] = evaluation
+        if folder is not None:
+            save(folder, fitted[name])
+    if not fitted:
+        reason = rows[0]["note"].removeprefix("skipped: ") if rows else "no methods were given."
+        raise InputError(reason)
+    reference = next((row["rmse"] for row in rows if row["method"] == "persistence" and "rmse" in row), float("nan"))
+    for row in rows:
+        if "rmse" in row:
+            row["skill"] = 1.0 - row["rmse"] / reference if reference else float("nan")
+    rows.sort(key=lambda row: row.get("validation", np.inf))
+    return Comparison(rows[0]["method"], rows, fitted, evaluations, ahead)

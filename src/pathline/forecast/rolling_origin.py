@@ -1,0 +1,171 @@
+"""Evaluation by rolling origin: forecast again and again as time passes, and look at what came."""
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float, Int
+
+from pathline.data import Series
+from pathline.errors import InputError
+from pathline.forecast.conformal import LEVELS, adapted, conformal_offsets, stretched
+from pathline.forecast.forecaster import Forecaster, predict, season_of, spread_origins
+from pathline.forecast.windows import future_windows
+from pathline.measure import crps, interval_coverage, interval_score, mase, rmse, smape
+
+
+class Evaluation(eqx.Module):
+    """How a forecaster did on data it had not seen. All in the data's units.
+
+    Arguments:
+        series: what was forecast, on even times if the method needs them.
+        origins: rows of `series` from which forecasts started.
+        times: of the targets.
+        predictions: point forecasts.
+        truth: what came; NaN where it was not observed or lies beyond the end.
+        lower, upper: ends of the intervals, one for each level.
+        crps: of each lead time, averaged over origins and columns.
+        errors: truth minus prediction in standard units, for calibrating what follows.
+        miscoverage: what the intervals are asked to miss after all this.
+        levels: probabilities of the intervals.
+        method: the forecaster's name.
+    """
+
+    series: Series
+    origins: Int[np.ndarray, " origin"]
+    times: Float[np.ndarray, "origin horizon"]
+    predictions: Float[np.ndarray, "origin horizon dim"]
+    truth: Float[np.ndarray, "origin horizon dim"]
+    lower: Float[np.ndarray, "level origin horizon dim"]
+    upper: Float[np.ndarray, "level origin horizon dim"]
+    crps: Float[np.ndarray, " horizon"]
+    errors: Float[np.ndarray, "origin horizon dim"]
+    miscoverage: Float[np.ndarray, "level horizon dim"]
+    levels: tuple[float, ...] = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+
+    def coverage(self) -> dict[float, float]:
+        """For each level, the share of observations inside their interval."""
+        ends = zip(self.levels, self.lower, self.upper, strict=True)
+        return {level: interval_coverage(lower, upper, self.truth) for level, lower, upper in ends}
+
+    def rmse_by_horizon(self) -> Float[np.ndarray, " horizon"]:
+        """Root mean square error at each lead time, over origins and columns."""
+        return np.asarray([rmse(self.predictions[:, h], self.truth[:, h]) for h in range(self.times.shape[1])])
+
+    def metrics(self) -> dict[str, Any]:
+        """The overall scores, by name."""
+        history = self.series.values[: self.origins[0] + 1]
+        flat = (-1, self.truth.shape[2])
+        predictions, truth = self.predictions.reshape(flat), self.truth.reshape(flat)
+        widest = self.levels[-1]
+        return {
+            "rmse": rmse(predictions, truth),
+            "mase": mase(predictions, truth, history, season=season_of(self.series)),
+            "smape": smape(predictions, truth),
+            "crps": float(np.nanmean(self.crps)),
+            **{f"coverage_{level:g}": value for level, value in self.coverage().items()},
+            f"interval_score_{widest:g}": interval_score(self.lower[-1], self.upper[-1], self.truth, widest),
+            "origins": len(self.origins),
+        }
+
+
+def evaluate(forecaster: Forecaster, series: Series, *, start: int, horizon: int | None = None) -> Evaluation:
+    """Forecast from every row after `start` and compare with what came.
+
+    The intervals learn as time passes: at each origin they are calibrated on the errors of the forecaster's
+    calibration and of all earlier forecasts whose targets have been observed by then, and the probability that they
+    ask for follows how often they were right (adaptive conformal inference). Nothing later is used.
+
+    Arguments:
+        forecaster: fitted to rows before `start`.
+        series: the whole series.
+        start: the first row to be forecast.
+        horizon: steps ahead; by default as many as were calibrated.
+
+    Returns:
+        Forecasts, what came, and scores.
+
+    Raises:
+        InputError: no row lies after `start`, or the history before it is too short.
+    """
+    ahead = forecaster.errors.shape[1] if horizon is None else horizon
+    if not 0 < start < len(series):
+        raise InputError(f"Row {start} cannot begin the evaluation: {series.title!r} has {len(series)} rows.")
+    prepared = forecaster.prepared(series)
+    # On a grid, the first row at or after the time that was asked for.
+    first = int(np.searchsorted(prepared.times, series.times[start] - 1e-9)) - 1
+    if first + 1 < forecaster.point.context:
+        raise InputError(
+            f"{forecaster.method} looks at {forecaster.point.context} rows and only {first + 1} come first."
+        )
+    origins = spread_origins(first, len(prepared) - 2)
+    predictions = predict(forecaster.point, prepared, origins, ahead, forecaster.precision)
+    times, truth = future_windows(prepared, origins, ahead)
+    errors = truth - predictions
+    asked = forecaster.miscoverage[:, np.minimum(np.arange(ahead), forecaster.miscoverage.shape[1] - 1)]
+    offsets, scores, asked = _online(stretched(forecaster.errors, ahead), errors, origins, asked)
+    undo = forecaster.standardiser.undo
+    scale = forecaster.standardiser.scale
+    return Evaluation(
+        series=eqx.tree_at(lambda s: s.values, prepared, undo(prepared.values)),
+        origins=origins,
+        times=times,
+        predictions=undo(predictions),
+        truth=undo(truth),
+        lower=undo(predictions + offsets[0]),
+        upper=undo(predictions + offsets[1]),
+        crps=np.nanmean(scores * np.asarray(scale), axis=1),
+        errors=errors,
+        miscoverage=asked,
+        levels=LEVELS,
+        method=forecaster.method,
+    )
+
+
+def recalibrated(forecaster: Forecaster, evaluation: Evaluation) -> Forecaster:
+    """The same point forecaster with intervals that know the evaluation too: for what lies ahead."""
+    errors = np.concatenate([forecaster.errors, stretched(evaluation.errors, forecaster.errors.shape[1])])
+    lead = np.minimum(np.arange(errors.shape[1]), evaluation.miscoverage.shape[1] - 1)
+    new = errors, evaluation.miscoverage[:, lead]
+    return eqx.tree_at(lambda f: (f.errors, f.miscoverage), forecaster, new)
+
+
+def _online(
+    calibration: np.ndarray, errors: np.ndarray, origins: np.ndarray, miscoverage: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each origin could know of the errors, and no more.
+
+    Returns:
+        Offsets of the intervals `[end, level, origin, horizon, dim]`, scores of the ensembles `[horizon, dim]`, and the
+        miscoverage to ask for after the last origin `[level, horizon, dim]`.
+    """
+    count, horizon, dim = errors.shape
+    offsets = np.empty((2, len(LEVELS), count, horizon, dim))
+    scores = np.full((count, horizon, dim), np.nan)
+    asked = miscoverage.copy()
+    for lead in range(horizon):
+        pool = np.concatenate([calibration[:, lead], errors[:, lead]])
+        learnt = 0
+        # The last turn gives no forecast: it learns from what has come since, for forecasts beyond the series.
+        for place, now in enumerate([*origins, origins[-1] + 1]):
+            # An earlier forecast teaches once its target, `lead + 1` rows after its origin, has passed.
+            while learnt < place and origins[learnt] + lead + 1 <= now:
+                low, high, error = *offsets[:, :, learnt, lead], errors[learnt, lead]
+                missed = np.where(np.isnan(error), np.nan, (error < low) | (error > high))
+                for number, level in enumerate(LEVELS):
+                    asked[number, lead] = adapted(asked[number, lead], 1.0 - level, missed[number])
+                learnt += 1
+            if place == count:
+                break
+            known = pool[: len(calibration) + learnt]
+            for number in range(len(LEVELS)):
+                offsets[:, number, place, lead] = conformal_offsets(known, asked[number, lead])
+            for column in range(dim):
+                members = known[~np.isnan(known[:, column]), column]
+                if len(members):
+                    scores[place, lead, column] = crps(members[:, None], errors[place, lead, column, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column may go unobserved throughout
+        return offsets, np.nanmean(scores, axis=0), asked
