@@ -15,13 +15,15 @@ from pathline.forecast.forecaster import (
     default_horizon,
 )
 from pathline.forecast.linear import Linear
+from pathline.forecast.neural_ode import NeuralODE
 from pathline.forecast.next_generation_reservoir import NextGenerationReservoir
 from pathline.forecast.persistence import Persistence
 from pathline.forecast.rolling_origin import Evaluation, evaluate, recalibrated
 from pathline.forecast.seasonal_naive import SeasonalNaive
 
 METHODS: dict[str, type[ForecastMethod]] = {
-    method.name: method for method in (Persistence, SeasonalNaive, Linear, NextGenerationReservoir, EchoState)
+    method.name: method
+    for method in (Persistence, SeasonalNaive, Linear, NextGenerationReservoir, EchoState, NeuralODE)
 }
 """Every method by name, the cheap first."""
 
@@ -35,6 +37,7 @@ __all__ = [
     "ForecastMethod",
     "Forecaster",
     "Linear",
+    "NeuralODE",
     "NextGenerationReservoir",
     "Persistence",
     "PointForecaster",
