@@ -3,6 +3,9 @@
 from pathline.report.blocks import Badge, Block, Cell, Figure, Table, Text
 from pathline.report.catalogue import reproduction_figures, write_reproduction_report
 from pathline.report.drawing import draw_bytes, write_figures
+from pathline.report.evaluation_figures import calibration_figure, forecast_at, origins_figure, skill_figure
+from pathline.report.forecast_figures import forecast_figure
+from pathline.report.forecast_report import write_forecast_report
 from pathline.report.gallery import write_gallery
 from pathline.report.html import write_report
 from pathline.report.theme import PALETTES, Layout, Palette, Theme, themed
@@ -18,10 +21,16 @@ __all__ = [
     "Table",
     "Text",
     "Theme",
+    "calibration_figure",
     "draw_bytes",
+    "forecast_at",
+    "forecast_figure",
+    "origins_figure",
     "reproduction_figures",
+    "skill_figure",
     "themed",
     "write_figures",
+    "write_forecast_report",
     "write_gallery",
     "write_report",
     "write_reproduction_report",

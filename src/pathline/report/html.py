@@ -120,10 +120,12 @@ def _embedded(block: Figure, theme: Theme, layout: Layout, drawn: bytes) -> str:
 
 
 def _table(block: Table) -> str:
+    cells = [[row[column] for row in block.rows] for column in range(len(block.columns))]
     numeric = [
-        any(_is_number(row[column]) for row in block.rows)
-        and all(row[column] is None or _is_number(row[column]) for row in block.rows)
-        for column in range(len(block.columns))
+        any(map(_is_numeric, column))
+        and all(map(_is_numeric_or_absent, column))
+        and (place > 0 or _is_number(column[0]))
+        for place, column in enumerate(cells)
     ]
     heads = "".join(
         f'<th scope="col"{" class=number" if number else ""}>{_text(name)}</th>'
@@ -132,8 +134,8 @@ def _table(block: Table) -> str:
     rows = []
     for index, row in enumerate(block.rows):
         best = ' class="best"' if index == block.highlight_row else ""
-        cells = "".join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))
-        rows.append(f"<tr{best}>{cells}</tr>")
+        line = "".join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))
+        rows.append(f"<tr{best}>{line}</tr>")
     # A region that scrolls must be reachable by keyboard and have a name; the caption stays when it scrolls.
     return "\n".join(
         [
@@ -157,7 +159,8 @@ def _cell(cell: Cell, number: bool) -> str:
         kind, sign = ("good", "✓") if cell.good else ("bad", "✗")
         return f'<td class="short"><span class="badge {kind}">{sign} {_text(cell.text)}</span></td>'
     if number:
-        return f'<td class="number">{format_number(cell, aligned=True)}</td>'
+        shown = _sentence(cell) if isinstance(cell, str) else format_number(cell, aligned=True)
+        return f'<td class="number">{shown}</td>'
     shown = format_number(cell) if cell is None or _is_number(cell) else str(cell)
     return f'<td class="{"prose" if len(shown) > _SHORT else "short"}">{_text(shown)}</td>'
 
@@ -179,6 +182,15 @@ def format_number(value: Cell, *, aligned: bool = False) -> str:
 
 def _is_number(cell: Cell) -> bool:
     return isinstance(cell, int | float)
+
+
+def _is_numeric(cell: Cell) -> bool:
+    """Whether a cell lines up with numbers: one, or one already written, such as a percentage."""
+    return _is_number(cell) or (isinstance(cell, str) and bool(re.fullmatch(r"[−-]?[\d.]+( ?%)?", cell)))
+
+
+def _is_numeric_or_absent(cell: Cell) -> bool:
+    return _is_numeric(cell) or cell is None or cell == "–"
 
 
 def _text(text: str) -> str:

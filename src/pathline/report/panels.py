@@ -1,7 +1,7 @@
 """What the figures share: small multiples, axes in calendar time, and text of the user that is shown as it is."""
 
 import re
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -9,6 +9,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 
 from pathline.data import Series
 
@@ -16,6 +17,10 @@ PANELS = 6
 """The most panels of a figure; more of them are too small to read."""
 
 _LONGEST = 32
+_STEPS: dict[tuple[str | None, float], str] = {
+    (unit, 1.0): unit for unit in ("year", "month", "day", "hour", "minute", "second")
+}
+_STEPS |= {("day", 7.0): "week", ("month", 3.0): "quarter"}
 
 
 def is_narrow() -> bool:
@@ -23,18 +28,21 @@ def is_narrow() -> bool:
     return rcParams["figure.figsize"][0] < 6
 
 
-def grid(count: int, *, share_x: bool = False, share_y: bool = False) -> tuple[Drawing, list[Axes]]:
-    """A figure of `count` panels below one another, or in two columns where there are more than three and room.
+def grid(
+    count: int, *, columns: int | None = None, share_x: bool = False, share_y: bool = False
+) -> tuple[Drawing, list[Axes]]:
+    """A figure of `count` panels; on a phone they stand below one another.
 
     Arguments:
         count: panels, at least one.
+        columns: how many side by side where there is room; by default two if there are more than three panels.
         share_x, share_y: whether they have one common axis.
 
     Returns:
         The figure and its panels in reading order; in two columns they run row by row.
     """
     width, full = rcParams["figure.figsize"]
-    columns = 2 if count > 3 and not is_narrow() else 1
+    columns = 1 if is_narrow() else columns or (2 if count > 3 else 1)
     rows = -(-count // columns)
     figure = Drawing(figsize=(width, full if rows == 1 else max(full, 0.62 * full * rows)), layout="constrained")
     every = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).ravel().tolist()
@@ -61,8 +69,10 @@ def tint(color: str, weight: float) -> tuple[float, float, float]:
 
 def time_axis(series: Series, times: Float[np.ndarray, "time"]) -> Shaped[np.ndarray, "time"]:
     """`times`, counted as those of `series`, in the form in which that series is plotted: dates, years or numbers."""
-    blank = np.zeros((len(times), series.dim))
-    return replace(series, times=times, values=blank, mask=np.ones(blank.shape, bool)).axis_times()
+    dates = series.as_dates(times)
+    if dates is None or series.origin is None:
+        return times
+    return int(series.origin[:4]) + times if series.time_unit == "year" else dates
 
 
 def time_label(series: Series) -> str:
@@ -72,9 +82,36 @@ def time_label(series: Series) -> str:
     return f"time ({series.time_unit}s)" if series.time_unit else "time"
 
 
+def mark_moment(axes: Axes, series: Series, first: float) -> Any:
+    """A dashed line where a forecast begins: half a step before its first time.
+
+    Returns:
+        The place of the line on the axis.
+    """
+    before, at = time_axis(series, np.array([first - series.step, first]))
+    place = axes.convert_xunits(before + (at - before) / 2)
+    axes.axvline(place, color=rcParams["xtick.color"], linewidth=0.8, linestyle=(0, (4, 3)))
+    return place
+
+
+def lead_axis(axes: Axes, series: Series) -> None:
+    """Label an axis of lead times, counted in the units of the series."""
+    axes.set_xlabel(f"lead time ({series.time_unit}s)" if series.time_unit else "lead time")
+    if float(series.step).is_integer():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def moment(series: Series, time: float) -> str:
+    """A time of the series in words: `1987`, `1998-03-21`, `12.5`."""
+    (place,) = time_axis(series, np.array([time]))
+    if np.issubdtype(place.dtype, np.datetime64):
+        return str(np.datetime_as_string(place, unit="D" if series.time_unit in ("month", "day") else "m"))
+    return f"{place:g}"
+
+
 def time_span(series: Series, steps: int) -> str:
-    """A number of steps in words: `"22 years"` where a step is a unit, else `"52 steps"`."""
-    unit = series.time_unit if series.time_unit and abs(series.step - 1) < 1e-6 else "step"
+    """A number of steps in words: `"22 years"` where a step is a unit, `"52 weeks"`, else `"52 steps"`."""
+    unit = _STEPS.get((series.time_unit, round(series.step, 6)), "step")
     return f"{steps} {unit}{'' if steps == 1 else 's'}"
 
 
