@@ -95,24 +95,25 @@ def comparison_table(comparison: Comparison) -> Table:
     """The methods in the order of their validation errors: scores on the held-out rows, coverage, seconds to fit."""
     levels = comparison.evaluation.levels
     coverage = {f"coverage_{level:g}": f"In {_percent(level)}" for level in levels}
+    fitted = [row for row in comparison.rows if row["method"] in comparison.evaluations]
     rows = [
         (
             _spaced(row["method"]),
-            _percent(row.get("skill", math.nan)),
-            *(row.get(key) for key in _SCORES),
-            *(_percent(row.get(key, math.nan)) for key in coverage),
-            f"{row['seconds']:.1f}" if "seconds" in row else None,
-            row["note"],
+            _percent(row["skill"]),
+            *(row[key] for key in _SCORES),
+            *(_percent(row[key]) for key in coverage),
+            f"{row['seconds']:.1f}",
         )
-        for row in comparison.rows
+        for row in fitted
     ]
+    notes = [f"{_spaced(row['method'])}: {row['note']}" for row in comparison.rows if row["note"]]
     return Table(
-        ("Method", "Skill", *_SCORES.values(), *coverage.values(), "Fit (s)", "Note"),
+        ("Method", "Skill", *_SCORES.values(), *coverage.values(), "Fit (s)"),
         rows,
         "Scores on held-out rows that no method was fitted to or chosen by; methods in the order of their errors on "
-        "the validation rows before these, the one kept on top. Skill is 1 − RMSE / RMSE of persistence; In 95 % is "
-        "the share of what came that lay in the 95 % interval.",
-        highlight_row=next(i for i, row in enumerate(comparison.rows) if row["method"] == comparison.best),
+        "the validation rows before these, the one kept in bold. Skill is 1 − RMSE / RMSE of persistence; In 95 % is "
+        "the share of what came that lay in the 95 % interval." + "".join(f" {note.rstrip('.')}." for note in notes),
+        highlight_row=next(i for i, row in enumerate(fitted) if row["method"] == comparison.best),
     )
 
 
