@@ -155,7 +155,7 @@ def test_table_shows_what_was_skipped():
     comparison = compare(series, METHODS | {"linear": Linear(lags=90)}, key=jax.random.key(0), horizon=4)
     table = comparison_table(comparison)
     assert [row[0] for row in table.rows] == ["persistence"] and table.highlight_row == 0
-    assert "linear: skipped: " in table.caption and table.caption.endswith(".")
+    assert "Skipped: linear (" in table.caption and table.caption.endswith(").")
 
 
 def test_numbers_keep_the_width_of_the_interval():

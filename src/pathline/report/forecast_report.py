@@ -106,13 +106,17 @@ def comparison_table(comparison: Comparison) -> Table:
         )
         for row in fitted
     ]
-    notes = [f"{_spaced(row['method'])}: {row['note']}" for row in comparison.rows if row["note"]]
+    skipped = [
+        f" Skipped: {_spaced(row['method'])} ({row['note'].removeprefix('skipped: ').rstrip('.')})."
+        for row in comparison.rows
+        if row["note"]
+    ]
     return Table(
         ("Method", "Skill", *_SCORES.values(), *coverage.values(), "Fit (s)"),
         rows,
         "Scores on held-out rows that no method was fitted to or chosen by; methods in the order of their errors on "
         "the validation rows before these, the one kept in bold. Skill is 1 − RMSE / RMSE of persistence; In 95 % is "
-        "the share of what came that lay in the 95 % interval." + "".join(f" {note.rstrip('.')}." for note in notes),
+        "the share of what came that lay in the 95 % interval." + "".join(skipped),
         highlight_row=next(i for i, row in enumerate(fitted) if row["method"] == comparison.best),
     )
 
