@@ -7,12 +7,17 @@ not, as in a system that drifts, the probability asked for is adapted to how oft
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtri
+
+LEAST_MISCOVERAGE = 0.01
+"""No interval is asked to miss less than this."""
 
 LEVELS = (0.5, 0.8, 0.95)
 """The probabilities of the intervals that every forecast carries."""
 
-RATE = 0.05
-"""How fast the miscoverage asked for follows the one seen: after twenty misses too many it has moved by one."""
+RATE = 0.2
+"""How fast the miscoverage asked for follows the one seen, relative to its target: one miss too many moves it down by
+about a fifth of the target, whatever the level."""
 
 
 def conformal_offsets(
@@ -21,8 +26,8 @@ def conformal_offsets(
     """What to add to a point forecast to get the ends of its interval.
 
     With `n` errors `y - f` in order, the ends are those of rank `floor((n + 1) a)` and `ceil((n + 1) (1 - a))`, where
-    `a = miscoverage / 2`. When `n` is too small for that, the smallest and largest error are taken, and the interval
-    promises less than it says.
+    `a = miscoverage / 2`. When `n` is too small for that, there is no such rank: the outermost error is moved away from
+    the median as the tail of a normal law would have it. That part is an assumption, not a guarantee.
 
     Arguments:
         errors: truth minus forecast; NaN where the truth was not observed.
@@ -35,21 +40,24 @@ def conformal_offsets(
     """
     ordered = np.sort(errors, axis=0)  # NaN come last
     count = (~np.isnan(errors)).sum(axis=0)
-    tail = np.clip(miscoverage, 0.0, 1.0) / 2.0
+    tail = np.clip(miscoverage, LEAST_MISCOVERAGE, 1.0) / 2.0
     # Products such as 20 * 0.05 miss the integer by rounding; the ranks must not.
     low = np.clip(np.floor((count + 1) * tail + 1e-9).astype(int), 1, np.maximum(count, 1)) - 1
     high = np.clip(np.ceil((count + 1) * (1 - tail) - 1e-9).astype(int), 1, np.maximum(count, 1)) - 1
     lower = np.take_along_axis(ordered, low[None], axis=0)[0]
     upper = np.take_along_axis(ordered, high[None], axis=0)[0]
-    return lower, upper
+    middle = np.take_along_axis(ordered, (np.maximum(count, 1) // 2)[None], axis=0)[0]
+    outermost = 1.0 / np.maximum(count + 1, 3)  # the tail beyond the smallest error
+    beyond = np.maximum(ndtri(tail) / ndtri(outermost), 1.0)
+    return middle + (lower - middle) * beyond, middle + (upper - middle) * beyond
 
 
 def adapted(
     miscoverage: Float[np.ndarray, "*shape"], target: float, missed: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
-    """The miscoverage to ask for next, after seeing which intervals missed: `a + rate (target - missed)`.
+    """The miscoverage to ask for next, after seeing which intervals missed: `a + g (target - missed)`, `g = RATE target`.
 
-    Whatever the data do, the long-run share of misses then tends to `target`.
+    If nothing is missed at `a <= 0`, the long-run share of misses tends to `target`, whatever the data do.
 
     Arguments:
         miscoverage: asked for so far.
@@ -58,7 +66,10 @@ def adapted(
 
     Source: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021, equation 2.
     """
-    return np.clip(miscoverage + RATE * np.where(np.isnan(missed), 0.0, target - missed), 0.0, 1.0)
+    rate = RATE * target
+    moved = miscoverage + rate * np.where(np.isnan(missed), 0.0, target - missed)
+    # It stays within these bounds by itself if nothing is missed at 0 and everything at 1; else it must not run away.
+    return np.clip(moved, -rate, 1.0 + rate)
 
 
 def stretched(errors: Float[np.ndarray, "sample horizon dim"], horizon: int) -> Float[np.ndarray, "sample other dim"]:
