@@ -1,5 +1,6 @@
 """What Diffrax lacks: instrumentation that says what a solve costs, and regularisers that make learned dynamics cheap."""
 
+from pathline.integrate.evaluations import nfe
 from pathline.integrate.fixed_grid import solve_on_grid
 from pathline.integrate.solver_cost import Cost, Reduce, SolverCost, SolverCostState, solver_cost
 from pathline.integrate.step_estimates import end_stages, scaled_error, stiffness
@@ -10,6 +11,7 @@ __all__ = [
     "SolverCost",
     "SolverCostState",
     "end_stages",
+    "nfe",
     "scaled_error",
     "solve_on_grid",
     "solver_cost",
