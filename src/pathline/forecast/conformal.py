@@ -79,3 +79,17 @@ def stretched(errors: Float[np.ndarray, "sample horizon dim"], horizon: int) -> 
     known = errors.shape[1]
     growth = np.sqrt(np.arange(known + 1, horizon + 1) / known)
     return np.concatenate([errors[:, :horizon], errors[:, -1:] * growth[None, :, None]], axis=1)
+
+
+def completed(errors: Float[np.ndarray, "sample *shape"]) -> Float[np.ndarray, "sample *shape"]:
+    """The errors with each gap filled by another error of the same entry, so that every row is a draw from all.
+
+    Arguments:
+        errors: NaN where the truth was not observed; each entry has an observed one in some sample.
+    """
+    flat = errors.reshape(len(errors), -1).copy()
+    for column in flat.T:
+        missing = np.isnan(column)
+        # Taken in turn from all that are known, which leaves their distribution nearly as it is.
+        column[missing] = np.resize(column[~missing], missing.sum())
+    return flat.reshape(errors.shape)

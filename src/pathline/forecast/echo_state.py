@@ -135,7 +135,7 @@ class EchoState(ForecastMethod):
             recurrent=scaled_to_radius(recurrent, radius),
             inward=self.input_scale * draw[:, 1:] / np.sqrt(training.dim),
             bias=0.2 * draw[:, 0],
-            leak=jnp.asarray(leak),
+            leak=jnp.asarray(np.asarray(leak)),
             readout=jnp.zeros((1 + training.dim + 2 * self.size, training.dim)),
             low=jnp.asarray(low - room),
             high=jnp.asarray(high + room),

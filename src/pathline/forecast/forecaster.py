@@ -7,41 +7,17 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from pathline.data import Series, Standardiser
 from pathline.errors import InputError
-from pathline.forecast.conformal import LEVELS, conformal_offsets, stretched
-from pathline.forecast.windows import future_windows, past_windows
+from pathline.forecast.conformal import LEVELS, completed, conformal_offsets, stretched
+from pathline.forecast.point import PointForecaster, predict
+from pathline.forecast.windows import future_windows
 
 MOST_ORIGINS = 250
 """Calibration and evaluation use at most so many origins, evenly spread."""
-
-
-class PointForecaster(eqx.Module):
-    """Maps one window of the past to the future, in standard units. Callers `vmap` over windows."""
-
-    context: eqx.AbstractVar[int]
-    """How many past rows it looks at."""
-
-    @abstractmethod
-    def predict(
-        self,
-        times: Float[Array, " context"],
-        values: Float[Array, "context dim"],
-        mask: Bool[Array, "context dim"],
-        target_times: Float[Array, " horizon"],
-    ) -> Float[Array, "horizon dim"]:
-        """The values expected at the target times.
-
-        Arguments:
-            times: of the past rows.
-            values: of the past rows, gaps filled from the past alone.
-            mask: true where a value was observed.
-            target_times: when to predict; methods that count steps use only how many there are.
-        """
 
 
 class Forecast(eqx.Module):
@@ -75,6 +51,8 @@ class Forecaster(eqx.Module):
         point: predicts in standard units.
         standardiser: to and from standard units.
         errors: truth minus forecast on data that `point` was not fitted to, in standard units; NaN if not observed.
+        floor: in the data's units; no forecast and no end of an interval lies below it. Zero for a column that was
+            never negative and came close to zero, as counts do; else minus infinity.
         miscoverage: what each interval is asked to miss; it follows what was seen when the forecaster is evaluated.
         method: its name.
         precision: 32 or 64 bits.
@@ -85,6 +63,7 @@ class Forecaster(eqx.Module):
     point: PointForecaster
     standardiser: Standardiser
     errors: Float[np.ndarray, "sample horizon dim"]
+    floor: Float[np.ndarray, " dim"]
     miscoverage: Float[np.ndarray, "level horizon dim"]
     method: str = eqx.field(static=True)
     precision: int = eqx.field(static=True)
@@ -114,24 +93,26 @@ class Forecaster(eqx.Module):
         if ahead < 1:
             raise InputError(f"The horizon must be at least 1 step, and {ahead} was asked for.")
         series = self.prepared(history)
-        mean = predict(self.point, series, np.asarray([len(series) - 1]), ahead, self.precision)[0]
+        mean = predict(self.point, series, np.asarray([len(series) - 1]), ahead, self.precision, step=self.step)[0]
         errors = stretched(self.errors, ahead)
         asked = self.miscoverage[:, np.minimum(np.arange(ahead), self.miscoverage.shape[1] - 1)]
         offsets = [conformal_offsets(errors, each) for each in asked]
-        undo = self.standardiser.undo
-        known = errors[~np.isnan(errors).any(axis=(1, 2))]
         return Forecast(
-            times=series.future_times(ahead),
-            mean=undo(mean),
-            lower=undo(mean + np.stack([lower for lower, _ in offsets])),
-            upper=undo(mean + np.stack([upper for _, upper in offsets])),
-            ensemble=undo(mean + known),
+            times=series.times[-1] + self.step * np.arange(1, ahead + 1),
+            mean=self.undo(mean),
+            lower=self.undo(mean + np.stack([lower for lower, _ in offsets])),
+            upper=self.undo(mean + np.stack([upper for _, upper in offsets])),
+            ensemble=self.undo(mean + completed(errors)),
             levels=LEVELS,
             names=self.names,
             title=history.title,
             time_unit=history.time_unit,
             origin=history.origin,
         )
+
+    def undo(self, values: Float[np.ndarray, "*shape dim"]) -> Float[np.ndarray, "*shape dim"]:
+        """Forecasts from standard units to those of the data, not below the floor."""
+        return np.maximum(self.standardiser.undo(values), self.floor)
 
     def prepared(self, history: Series) -> Series:
         """The history as the point forecaster wants it: checked, on a grid if need be, in standard units.
@@ -182,6 +163,8 @@ class ForecastMethod:
     def fit(self, data: Series, *, horizon: int | None = None, key: Array, run: Path | None = None) -> Forecaster:
         """Fit to the first three quarters of the data and calibrate the intervals on the rest.
 
+        When a quarter would give fewer than four errors for the last lead time, the rest is made longer.
+
         Arguments:
             data: at least some dozens of rows.
             horizon: steps ahead that the method is tuned and calibrated for; `default_horizon(data)` when absent.
@@ -198,11 +181,12 @@ class ForecastMethod:
         if ahead < 1:
             raise InputError(f"The horizon must be at least 1 step, and {ahead} was asked for.")
         series = data.on_grid() if self.gridded else data
-        rows = len(series) * 3 // 4
-        if len(series) < max(16, 4 * ahead // 3 + 8):
+        held = max(len(series) // 4, ahead + 3)
+        rows, needed = len(series) - held, max(16, 2 * ahead + 6)
+        if len(series) < needed:
             raise InputError(
-                f"{data.title!r} has {len(series)} rows; a forecast of {ahead} steps needs at least "
-                f"{max(16, 4 * ahead // 3 + 8)}; give more data or a shorter horizon."
+                f"{data.title!r} has {len(series)} rows; a forecast of {ahead} steps needs at least {needed}; "
+                "give more data or a shorter horizon."
             )
         standardiser = Standardiser.of(series[:rows])
         series = standardised(series, standardiser)
@@ -213,10 +197,17 @@ class ForecastMethod:
         origins = spread_origins(rows - 1, len(series) - 2)
         _, truth = future_windows(series, origins, ahead)
         errors = truth - predict(point, series, origins, ahead, self.precision)
+        rare = np.flatnonzero((~np.isnan(errors)).sum(axis=0).min(axis=0) < 2)
+        if len(rare):
+            raise InputError(
+                f"Column {data.names[rare[0]]!r} of {data.title!r} has too few observations in the last {held} rows, "
+                "which calibrate the intervals; leave it out or give more data."
+            )
         return Forecaster(
             point,
             standardiser,
             errors,
+            floor_of(data),
             initial_miscoverage(ahead, data.dim),
             self.name,
             self.precision,
@@ -240,6 +231,13 @@ def initial_miscoverage(horizon: int, dim: int) -> Float[np.ndarray, "level hori
     return np.broadcast_to(1.0 - np.asarray(LEVELS)[:, None, None], (len(LEVELS), horizon, dim)).copy()
 
 
+def floor_of(series: Series) -> Float[np.ndarray, " dim"]:
+    """Zero for each column that was never negative and came within a twentieth of its range of zero, else minus
+    infinity."""
+    low, high = (limit(series.values, axis=0) for limit in (np.nanmin, np.nanmax))
+    return np.where((low >= 0) & (low <= 0.05 * (high - low)), 0.0, -np.inf)
+
+
 def season_of(series: Series) -> int:
     """The steps in a known season; 1 when none is known."""
     return max(1, round(series.period / series.step)) if series.period else 1
@@ -254,38 +252,3 @@ def spread_origins(first: int, last: int) -> Int[np.ndarray, " origin"]:
     """Row numbers from `first` to `last`, all of them or `MOST_ORIGINS` evenly spread."""
     count = min(last - first + 1, MOST_ORIGINS)
     return np.unique(np.round(np.linspace(first, last, count)).astype(int))
-
-
-def predict(
-    point: PointForecaster, series: Series, origins: Int[np.ndarray, " origin"], horizon: int, precision: int
-) -> Float[np.ndarray, "origin horizon dim"]:
-    """Point forecasts from many origins at once, in standard units.
-
-    Arguments:
-        point: the fitted point forecaster.
-        series: as `Forecaster.prepared` makes it.
-        origins: row numbers of the last row that may be looked at.
-        horizon: steps ahead.
-        precision: 32 or 64 bits.
-
-    Raises:
-        FloatingPointError: a forecast is not finite, which a point forecaster must rule out.
-    """
-    windows = past_windows(series, origins, point.context)
-    targets, _ = future_windows(series, origins, horizon)
-    with jax.enable_x64(precision == 64):
-        dtype = np.float64 if precision == 64 else np.float32
-        # Times count from the origin: in 32 bits a date of today would swallow the step.
-        start = windows[0][:, -1:]
-        times, values, mask = windows[0] - start, windows[1], windows[2]
-        arrays = (jnp.asarray(a, dtype) for a in (times, values, targets - start))
-        times, values, targets = arrays
-        found = np.asarray(_predict(point, times, values, jnp.asarray(mask), targets), dtype=float)
-    if not np.isfinite(found).all():
-        raise FloatingPointError(f"{type(point).__name__} gave a forecast that is not finite.")
-    return found
-
-
-@eqx.filter_jit
-def _predict(point: PointForecaster, times: Array, values: Array, mask: Array, targets: Array) -> Array:
-    return jax.vmap(point.predict)(times, values, mask, targets)

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from pathline.data import Series
 from pathline.errors import InputError
 from pathline.forecast.conformal import LEVELS, adapted, conformal_offsets, stretched
-from pathline.forecast.forecaster import Forecaster, predict, season_of, spread_origins
+from pathline.forecast.forecaster import Forecaster, season_of, spread_origins
+from pathline.forecast.point import predict
 from pathline.forecast.windows import future_windows
 from pathline.measure import crps, interval_coverage, interval_score, mase, rmse, smape
 
@@ -105,18 +106,18 @@ def evaluate(forecaster: Forecaster, series: Series, *, start: int, horizon: int
     times, truth = future_windows(prepared, origins, ahead)
     errors = truth - predictions
     asked = forecaster.miscoverage[:, np.minimum(np.arange(ahead), forecaster.miscoverage.shape[1] - 1)]
-    offsets, scores, asked = _online(stretched(forecaster.errors, ahead), errors, origins, asked)
-    undo = forecaster.standardiser.undo
-    scale = forecaster.standardiser.scale
+    standardiser = forecaster.standardiser
+    least = standardiser.apply(forecaster.floor) - predictions
+    offsets, scores, asked = _online(stretched(forecaster.errors, ahead), errors, least, origins, asked)
     return Evaluation(
-        series=eqx.tree_at(lambda s: s.values, prepared, undo(prepared.values)),
+        series=eqx.tree_at(lambda s: s.values, prepared, standardiser.undo(prepared.values)),
         origins=origins,
         times=times,
-        predictions=undo(predictions),
-        truth=undo(truth),
-        lower=undo(predictions + offsets[0]),
-        upper=undo(predictions + offsets[1]),
-        crps=np.nanmean(scores * np.asarray(scale), axis=1),
+        predictions=forecaster.undo(predictions),
+        truth=standardiser.undo(truth),
+        lower=forecaster.undo(predictions + offsets[0]),
+        upper=forecaster.undo(predictions + offsets[1]),
+        crps=np.nanmean(scores * np.asarray(standardiser.scale), axis=1),
         errors=errors,
         miscoverage=asked,
         levels=LEVELS,
@@ -133,9 +134,16 @@ def recalibrated(forecaster: Forecaster, evaluation: Evaluation) -> Forecaster:
 
 
 def _online(
-    calibration: np.ndarray, errors: np.ndarray, origins: np.ndarray, miscoverage: np.ndarray
+    calibration: np.ndarray, errors: np.ndarray, least: np.ndarray, origins: np.ndarray, miscoverage: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each origin could know of the errors, and no more.
+
+    Arguments:
+        calibration: errors known before the first origin `[sample, horizon, dim]`.
+        errors: of the forecasts from each origin `[origin, horizon, dim]`.
+        least: that an ensemble member may add to its forecast `[origin, horizon, dim]`.
+        origins: in order.
+        miscoverage: asked for at first `[level, horizon, dim]`.
 
     Returns:
         Offsets of the intervals `[end, level, origin, horizon, dim]`, scores of the ensembles `[horizon, dim]`, and the
@@ -165,6 +173,7 @@ def _online(
             for column in range(dim):
                 members = known[~np.isnan(known[:, column]), column]
                 if len(members):
+                    members = np.maximum(members, least[place, lead, column])
                     scores[place, lead, column] = crps(members[:, None], errors[place, lead, column, None])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column may go unobserved throughout

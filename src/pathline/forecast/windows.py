@@ -42,11 +42,18 @@ def _interpolated(series: Series) -> Float[np.ndarray, "time dim"]:
 
 
 def future_windows(
-    series: Series, origins: Int[np.ndarray, " origin"], horizon: int
+    series: Series, origins: Int[np.ndarray, " origin"], horizon: int, *, step: float | None = None
 ) -> tuple[Float[np.ndarray, "origin horizon"], Float[np.ndarray, "origin horizon dim"]]:
-    """The `horizon` rows after each origin: times, and values with NaN for gaps and beyond the end of the series."""
+    """The `horizon` rows after each origin: times, and values with NaN for gaps and beyond the end of the series.
+
+    Arguments:
+        series: in any units.
+        origins: row numbers.
+        horizon: rows after each.
+        step: between times beyond the end; that of the series when absent.
+    """
     rows = origins[:, None] + np.arange(1, horizon + 1)
     inside = np.minimum(rows, len(series) - 1)
-    beyond = (rows - inside) * series.step
+    beyond = (rows - inside) * (series.step if step is None else step)
     values = np.where((rows < len(series))[:, :, None], series.values[inside], np.nan)
     return series.times[inside] + beyond, values
