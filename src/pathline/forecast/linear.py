@@ -60,9 +60,11 @@ class Linear(ForecastMethod):
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> LinearPoint:
         """Choose lags and penalty on a held-out block, then fit to all of the training part."""
+        if self.lags is not None and self.lags < 1:
+            raise InputError(f"linear needs at least one lag, and {self.lags} were asked for.")
         longest = (len(training) - horizon) // 3
         candidates = [lags for lags in _CANDIDATES if lags <= longest] if self.lags is None else [self.lags]
-        if not candidates or candidates[0] > longest or candidates[0] < 1:
+        if not candidates or candidates[0] > longest:
             raise InputError(
                 f"{training.title!r} has {len(training)} rows to learn from, too few for {self.lags or 1} lags and a "
                 f"horizon of {horizon}; give more data or shorten either."

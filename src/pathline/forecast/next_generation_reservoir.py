@@ -81,8 +81,8 @@ class NextGenerationReservoir(ForecastMethod):
         self, training: Series, *, horizon: int, key: Array, run: Path | None
     ) -> NextGenerationReservoirPoint:
         """Choose delays and penalty by rollouts on a held-out block, then fit to all of the training part."""
-        if self.skip < 1 or self.degree < 1:
-            raise InputError("The skip and the degree of next_generation_reservoir must be at least 1.")
+        if min(1 if self.delays is None else self.delays, self.skip, self.degree) < 1:
+            raise InputError("Delays, skip and degree of next_generation_reservoir must be at least 1.")
         fits = [delays for delays in _DELAYS if self._suits(delays, training, horizon)]
         # A handful of delays of many columns has too many products; two delays, or one, are always tried.
         candidates = (fits or [1]) if self.delays is None else [self.delays]
