@@ -20,7 +20,7 @@ def real_array(given: Any, what: str, axes: tuple[str, ...], *, gaps: bool = Fal
     Raises:
         InputError: it is ragged, not of real numbers, has other axes or none along one of them, or is not finite.
     """
-    array = _array(given, what)
+    array = as_array(given, what)
     if array.dtype.kind not in "iufb":
         raise InputError(f"{_opening(what)} must be real numbers; the array given is of type {array.dtype}.")
     _check_axes(array, what, axes)
@@ -43,7 +43,7 @@ def whole_array(given: Any, what: str, axes: tuple[str, ...], *, below: int | No
     Raises:
         InputError: an entry is no whole number, is negative or not below the limit.
     """
-    array = _array(given, what)
+    array = as_array(given, what)
     whole = array.dtype.kind in "iu" or array.size == 0
     if not whole and array.dtype.kind == "f":
         whole = bool(np.all(np.isfinite(array)) and np.all(array == np.round(array)) and np.all(np.abs(array) < 2**53))
@@ -86,7 +86,12 @@ def named(given: Any, what: str, count: int, prefix: str) -> tuple[str, ...]:
     return names
 
 
-def _array(given: Any, what: str) -> np.ndarray:
+def as_array(given: Any, what: str) -> np.ndarray:
+    """An array of any type and shape.
+
+    Raises:
+        InputError: rows differ in length.
+    """
     try:
         return np.asarray(given)
     except ValueError as error:

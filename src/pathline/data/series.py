@@ -1,5 +1,6 @@
 """`Series`: one or several quantities measured over time, with gaps and uneven times allowed."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from pathline.data.calendar import UNITS, parse_time, to_counts, to_dates
+from pathline.data.calendar import UNITS, time_bound, to_counts, to_dates
+from pathline.data.parts import part_sizes
 from pathline.errors import InputError, nearest
 
 
@@ -48,6 +50,8 @@ class Series(eqx.Module):
             )
         if rows == 0 or columns == 0:
             raise InputError(f"The series {self.title!r} is empty; it needs at least one row and one column.")
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise InputError(f"Two columns of {self.title!r} are called {twice[0]!r}; rename one.")
         if not np.all(np.isfinite(self.times)):
             raise InputError(f"Row {int(np.argmin(np.isfinite(self.times))) + 1} has no finite time.")
         if rows > 1 and not np.all(np.diff(self.times) > 0):
@@ -71,7 +75,7 @@ class Series(eqx.Module):
         *,
         names: tuple[str, ...] | list[str] | None = None,
         title: str = "series",
-        period: float | None = None,
+        period: float | int | None = None,
     ) -> "Series":
         """A series from anything array-like.
 
@@ -86,7 +90,10 @@ class Series(eqx.Module):
             InputError: shapes disagree, times do not increase, or something is not a number.
         """
         try:
-            table = np.asarray(np.ma.filled(np.ma.asarray(values).astype(float), np.nan), dtype=float)
+            given = np.ma.asarray(values)
+            if given.dtype.kind in "cmM":
+                raise TypeError
+            table = np.ma.filled(given.astype(float), np.nan)
         except (ValueError, TypeError):
             raise InputError("The values are not all numbers; leave out what is text.") from None
         if table.ndim == 1:
@@ -94,20 +101,23 @@ class Series(eqx.Module):
         if table.ndim != 2:
             raise InputError(f"Values have {table.ndim} axes and must have one or two: [time] or [time, column].")
         columns = table.shape[1]
-        given = tuple(str(name) for name in names) if names is not None else ()
-        named = given or (("x",) if columns == 1 else tuple(f"x{i + 1}" for i in range(columns)))
+        default = ("x",) if columns == 1 else tuple(f"x{i + 1}" for i in range(columns))
+        named = default if names is None else tuple(str(name) for name in names)
         unit, origin = None, None
         moments = np.arange(len(table), dtype=float) if times is None else np.asarray(times)
         if moments.ndim != 1:
             raise InputError(f"Times have {moments.ndim} axes and must have one.")
+        if len(moments) != len(table):
+            raise InputError(f"There are {len(moments)} times for {len(table)} rows of values; give one for each row.")
         if moments.dtype.kind in "iuf":
             moments = moments.astype(float)
         elif len(moments):
-            moments, unit, origin = to_counts(moments)
-        return cls(moments, table, ~np.isnan(table), named, title, unit, origin, period)
+            moments, unit, origin = to_counts(times)
+        season = None if period is None else float(period)
+        return cls(moments, table, ~np.isnan(table), named, title, unit, origin, season)
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, *, title: str = "series", period: float | None = None) -> "Series":
+    def from_frame(cls, frame: pd.DataFrame, *, title: str = "series", period: float | int | None = None) -> "Series":
         """A series from a pandas table whose index holds the times (dates, periods or numbers)."""
         index = frame.index.to_timestamp() if isinstance(frame.index, pd.PeriodIndex) else frame.index
         return cls.from_arrays(index, frame.to_numpy(), names=list(map(str, frame.columns)), title=title, period=period)
@@ -115,12 +125,14 @@ class Series(eqx.Module):
     def __len__(self) -> int:
         return len(self.times)
 
-    def __getitem__(self, rows: slice) -> "Series":
+    def __getitem__(self, rows: slice | int) -> "Series":
         """A stretch of rows: `series[:100]`, `series[-50:]`.
 
         Raises:
-            InputError: the stretch is empty.
+            InputError: the stretch is empty, or what is given is not a slice.
         """
+        if not isinstance(rows, slice):
+            raise InputError(f"A series is cut by a slice such as series[:100]; {rows!r} is none.")
         return self._with_rows(np.arange(len(self))[rows])
 
     @property
@@ -135,15 +147,16 @@ class Series(eqx.Module):
 
     @property
     def is_regular(self) -> bool:
-        """Whether all spacings agree within a millionth."""
-        return len(self) < 3 or bool(np.allclose(np.diff(self.times), self.step, rtol=1e-6, atol=0.0))
+        """Whether all spacings agree within a millionth, or within rounding where times are large numbers."""
+        rounding = 2 * float(np.spacing(np.abs(self.times).max()))
+        return len(self) < 3 or bool(np.allclose(np.diff(self.times), self.step, rtol=1e-6, atol=rounding))
 
     def dates(self) -> np.ndarray | None:
-        """The times as `datetime64[ms]`, or `None` when they are plain numbers."""
+        """The times as `datetime64[us]`, or `None` when they are plain numbers."""
         return self.as_dates(self.times)
 
     def as_dates(self, times: Float[np.ndarray, " other"]) -> np.ndarray | None:
-        """Other times on this series' axis as `datetime64[ms]`, or `None` when they are plain numbers."""
+        """Other times on this series' axis as `datetime64[us]`, or `None` when they are plain numbers."""
         if self.time_unit is None or self.origin is None:
             return None
         return to_dates(times, self.time_unit, self.origin)
@@ -169,51 +182,40 @@ class Series(eqx.Module):
                     f"it has {', '.join(self.names)}."
                 )
         places = [self.names.index(name) for name in wanted]
-        return Series(
-            self.times,
-            self.values[:, places],
-            self.mask[:, places],
-            wanted,
-            self.title,
-            self.time_unit,
-            self.origin,
-            self.period,
-        )
+        return replace(self, values=self.values[:, places], mask=self.mask[:, places], names=wanted)
 
-    def between(self, start: float | str | None = None, stop: float | str | None = None) -> "Series":
-        """The rows from `start` to `stop`, both included: numbers on the time axis, calendar years, or ISO dates.
+    def between(self, start: float | int | str | None = None, stop: float | int | str | None = None) -> "Series":
+        """The rows from `start` to `stop`, both included.
+
+        Arguments:
+            start, stop: of a series with dates, an ISO date, which may be cut short: from `"1990"` to `"1990-07"` runs
+                from the first day of 1990 to the last of July. Of any series, a number on the axis of `axis_times`
+                (a calendar year of a yearly series) or else of `times`.
 
         Raises:
             InputError: a moment cannot be read, or no row lies between.
         """
-        low = -np.inf if start is None else parse_time(start, self.time_unit, self.origin)
-        high = np.inf if stop is None else parse_time(stop, self.time_unit, self.origin)
-        rows = np.flatnonzero((self.times >= low - 1e-9) & (self.times <= high + 1e-9))
+        low = -np.inf if start is None else time_bound(start, self.time_unit, self.origin, upper=False)
+        high = np.inf if stop is None else time_bound(stop, self.time_unit, self.origin, upper=True)
+        rows = np.flatnonzero((self.times >= low) & (self.times <= high))
         if not len(rows):
-            first, *_, last = (str(moment) for moment in (*self.axis_times()[:1], *self.axis_times()[-1:]))
-            raise InputError(
-                f"No row of {self.title!r} lies between {start} and {stop}; it runs from {first} to {last}."
-            )
+            asked = " ".join(f"{word} {bound}" for word, bound in (("from", start), ("to", stop)) if bound is not None)
+            raise InputError(f"{self.title!r} has no row {asked}; it {self._span()}.")
         return self._with_rows(rows)
 
-    def split(self, validation: float = 0.15, test: float = 0.15) -> tuple["Series", "Series", "Series"]:
+    def split(self, validation: float | int = 0.15, test: float | int = 0.15) -> tuple["Series", "Series", "Series"]:
         """Cut by time into training, validation and test parts; never shuffled.
 
         Arguments:
             validation, test: fractions below 1, or numbers of rows.
 
         Raises:
-            InputError: a part would be empty.
+            InputError: a part would be empty; the message says how many rows are needed.
         """
-        held = [round(part * len(self)) if 0 < part < 1 else int(part) for part in (validation, test)]
-        train = len(self) - sum(held)
-        if train < 1 or min(held) < 1:
-            raise InputError(
-                f"{self.title!r} has {len(self)} rows, too few to hold out {held[0]} for validation and {held[1]} for test."
-            )
-        return self[:train], self[train : train + held[0]], self[train + held[0] :]
+        rows = part_sizes(len(self), validation, test, self.title)
+        return self[: rows[0]], self[rows[0] : rows[0] + rows[1]], self[rows[0] + rows[1] :]
 
-    def on_grid(self, step: float | None = None) -> "Series":
+    def on_grid(self, step: float | int | None = None) -> "Series":
         """On evenly spaced times: each observation goes to its nearest grid point, several are averaged, and a point
         without observations is a gap.
 
@@ -221,12 +223,15 @@ class Series(eqx.Module):
             step: the spacing; by default the median one. A regular series with that step is returned as it is.
 
         Raises:
-            InputError: the grid would have over a hundred times as many points as there are rows.
+            InputError: the step is no positive number, or the grid would have over a hundred times as many points as
+                there are rows.
         """
-        spacing = self.step if step is None else float(step)
+        spacing = self.step if step is None else step
+        if not np.isreal(spacing) or not 0 < spacing < np.inf:
+            raise InputError(f"The step of a grid must be a positive number; {step!r} is none.")
         if self.is_regular and np.isclose(spacing, self.step, rtol=1e-6):
             return self
-        if spacing <= 0 or (self.times[-1] - self.times[0]) / spacing > 100 * len(self) + 100:
+        if (self.times[-1] - self.times[0]) / spacing > 100 * len(self) + 100:
             raise InputError(f"A step of {spacing:g} is too fine for the times of {self.title!r}; give a larger one.")
         places = np.round((self.times - self.times[0]) / spacing).astype(int)
         count = places[-1] + 1
@@ -250,21 +255,20 @@ class Series(eqx.Module):
             columns.append(np.interp(self.times, self.times[seen], column[seen]))
         return np.stack(columns, axis=1)
 
-    def described(self, *, title: str | None = None, period: float | None = None) -> "Series":
+    def described(self, *, title: str | None = None, period: float | int | None = None) -> "Series":
         """The same data under another title, or with its seasonal period (in units of `times`) told."""
-        return Series(
-            self.times,
-            self.values,
-            self.mask,
-            self.names,
-            self.title if title is None else title,
-            self.time_unit,
-            self.origin,
-            self.period if period is None else period,
+        return replace(
+            self, title=self.title if title is None else title, period=self.period if period is None else period
         )
 
     def future_times(self, horizon: int) -> Float[np.ndarray, " horizon"]:
-        """The next `horizon` times, one step apart."""
+        """The next `horizon` times, one step apart.
+
+        Raises:
+            InputError: the horizon is not positive.
+        """
+        if horizon < 1:
+            raise InputError(f"The horizon must be at least one step; it is {horizon}.")
         return self.times[-1] + self.step * np.arange(1, horizon + 1)
 
     def _with_rows(self, rows: np.ndarray) -> "Series":
@@ -272,6 +276,10 @@ class Series(eqx.Module):
             raise InputError(f"That stretch of {self.title!r} is empty; it has {len(self)} rows.")
         return self._like(self.times[rows], self.values[rows])
 
+    def _span(self) -> str:
+        moments = self.axis_times()[[0, -1]]
+        first, last = (np.datetime_as_string(moments, "auto") if moments.dtype.kind == "M" else moments).tolist()
+        return f"runs from {first} to {last}"
+
     def _like(self, times: np.ndarray, values: np.ndarray) -> "Series":
-        about = (self.names, self.title, self.time_unit, self.origin, self.period)
-        return Series(times, values, ~np.isnan(values), *about)
+        return replace(self, times=times, values=values, mask=~np.isnan(values))
