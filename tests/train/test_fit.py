@@ -266,7 +266,7 @@ def test_checkpoints_hold_keys_and_keep_two(tmp_path):
     ("options", "message"),
     [
         ({"batch_size": 100}, "batch of 100"),
-        ({"steps": 0}, "at least one step"),
+        ({"steps": 0}, "steps of at least one"),
         ({"data": (jnp.zeros((3, 1)), jnp.zeros((4, 1)))}, "common"),
         ({"data": ()}, "common"),
         ({"data": batches, "batch_size": 4}, "leave batch_size out"),

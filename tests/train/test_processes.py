@@ -31,6 +31,13 @@ def weights(path):
         return [archive[name] for name in sorted(archive.files)]
 
 
+def size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 @pytest.mark.slow
 def test_twenty_kills_change_no_bit(tmp_path):
     finish(start("slow", tmp_path / "whole", tmp_path / "whole.npz"))
@@ -40,11 +47,11 @@ def test_twenty_kills_change_no_bit(tmp_path):
     while kills < 20:
         assert time.monotonic() < deadline
         process = start("slow", tmp_path / "killed", tmp_path / "killed.npz")
-        before = history.stat().st_size if history.exists() else 0
+        before = size(history)
         # Wait until this process has written rows of its own, then a random while longer: any moment may be hit,
         # also one in the middle of a checkpoint.
-        while process.poll() is None and not (history.exists() and history.stat().st_size > before):
-            before = min(before, history.stat().st_size) if history.exists() else before
+        while process.poll() is None and (now := size(history)) <= before:
+            before = now
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.04))
         assert process.poll() is None, "the training finished before it could be killed twenty times"

@@ -7,6 +7,7 @@ step). `position` and `resume` let an interrupted run find its place. What is co
 that compares by content, so that two trainings alike share one compilation.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -48,27 +49,27 @@ class InMemory:
         self.batch_size = batch_size
         self._entropy = np.asarray(jax.random.key_data(jax.random.split(key, seeds))).tolist()
         self.steps_per_epoch = 1 if batch_size is None else self.samples // batch_size
-        # Index tables are held for one dispatch: at most about sixteen megabytes of them.
+        # The rows of one dispatch's batches take at most about sixteen megabytes for each seed.
         self.per_dispatch = 4096 if batch_size is None else int(np.clip(2**22 // batch_size, 64, 4096))
-        self._epochs = self.per_dispatch // self.steps_per_epoch + 2
-        self._cached: dict[int, np.ndarray] = {}
+        self._orders: dict[int, np.ndarray] = {}
 
     def prepare(self, first: int, count: int) -> Any:
-        """The data and, where it is shuffled, the order of every epoch that the dispatch can touch."""
+        """The data and, where it is shuffled, which rows make up each step's batch: `[seed, step, sample]`."""
         if self.batch_size is None:
-            return self.data, None, jnp.asarray(0)
-        start, stop = first // self.steps_per_epoch, (first + count - 1) // self.steps_per_epoch + 1
-        self._cached = {
-            epoch: self._cached[epoch] if epoch in self._cached else self._order(epoch) for epoch in range(start, stop)
-        }
-        orders = np.zeros((len(self._entropy), self._epochs, self.samples), np.int32)
-        orders[:, : stop - start] = np.stack(list(self._cached.values()), axis=1)
-        return self.data, jnp.asarray(orders), jnp.asarray(start)
+            return self.data, None
+        epochs = range(first // self.steps_per_epoch, (first + count - 1) // self.steps_per_epoch + 1)
+        self._orders = {epoch: self._orders[epoch] if epoch in self._orders else self._order(epoch) for epoch in epochs}
+        offset = first - epochs.start * self.steps_per_epoch
+        rows = np.empty((len(self._entropy), self.per_dispatch, self.batch_size), np.int32)
+        orders = np.concatenate(list(self._orders.values()), axis=1)
+        rows[:, :count] = orders[:, offset : offset + count]
+        rows[:, count:] = 0
+        return self.data, jnp.asarray(rows)
 
     @property
     def take(self) -> "TakeShuffled":
-        """The samples of one step."""
-        return TakeShuffled(self.batch_size, self.steps_per_epoch)
+        """Picks the samples of one step."""
+        return TakeShuffled(self.batch_size is not None)
 
     def position(self, step: int) -> None:
         """The step says it all."""
@@ -77,26 +78,26 @@ class InMemory:
         """The step says it all."""
 
     def _order(self, epoch: int) -> np.ndarray:
-        """`[seed, sample]`, by NumPy: XLA takes many seconds to compile a sort of this kind."""
-        return np.stack([np.random.default_rng([*words, epoch]).permutation(self.samples) for words in self._entropy])
+        """`[seed, step, sample]`, by NumPy: XLA takes many seconds to compile a sort of this kind."""
+        used = self.samples - self.samples % (self.batch_size or 1)
+        drawn = [np.random.default_rng([*words, epoch]).permutation(self.samples)[:used] for words in self._entropy]
+        return np.stack(drawn).astype(np.int32).reshape(len(drawn), self.steps_per_epoch, -1)
 
 
 @dataclass(frozen=True)
 class TakeShuffled:
-    """Picks one step's samples out of in-memory data and the epochs' orders."""
+    """Picks one step's samples out of in-memory data."""
 
-    batch_size: int | None
-    steps_per_epoch: int
+    shuffled: bool
 
     def __call__(self, prepared: Any, step: Array, offset: Array, seed: Array) -> PyTree:
         """The samples of one step."""
-        data, orders, first_epoch = prepared
-        if self.batch_size is None:
+        data, rows = prepared
+        if not self.shuffled:
             return data
-        start = step % self.steps_per_epoch * self.batch_size
-        order = orders[seed, step // self.steps_per_epoch - first_epoch]
-        chosen = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
-        return jax.tree.map(lambda leaf: leaf[chosen], data)
+        # Promised to be inside: the check would cost as much as the rows of a small batch.
+        chosen = rows[seed, offset]
+        return jax.tree.map(lambda leaf: leaf.at[chosen].get(mode="promise_in_bounds"), data)
 
 
 class Stream:
@@ -129,9 +130,13 @@ class Stream:
         batches += [batches[-1]] * (self.per_dispatch - count)
         self._positions[first + count] = self._state()
         try:
-            return self.place(jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *batches))
+            stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *batches)
         except ValueError as error:
-            raise InputError(f"The batches after step {first} differ in shape or structure: {error}") from error
+            problem = str(error).partition("\n")[0]
+            raise InputError(
+                f"The batches after step {first} differ in shape or structure ({problem}); make them all alike."
+            ) from error
+        return self.place(stacked)
 
     @property
     def take(self) -> "TakeStacked":
@@ -165,8 +170,14 @@ class Stream:
             ) from None
 
     def _state(self) -> Any:
-        state = self._iterator.get_state() if hasattr(self._iterator, "get_state") else None  # pyright: ignore
-        return state if isinstance(state, dict | list | str | int) else None
+        if not hasattr(self._iterator, "get_state"):
+            return None
+        state = self._iterator.get_state()  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            copy = json.loads(json.dumps(state))
+        except (TypeError, ValueError):
+            return None
+        return copy if copy == state else None
 
 
 @dataclass(frozen=True)

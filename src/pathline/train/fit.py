@@ -13,8 +13,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
 from pathline.errors import InputError
+from pathline.train.dispatch import takes_step
 from pathline.train.history import Columns
-from pathline.train.loop import run_updates, takes_step
+from pathline.train.loop import run_updates
 
 DEFAULT_OPTIMISER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
 """Adam at 1e-3 with the gradient's global norm clipped to 1."""

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,52 +14,75 @@ from pathline.errors import InputError
 Columns = dict[str, np.ndarray]
 """Metrics by name, each `[steps]`, or `[steps, seeds]` where several seeds are trained together."""
 
+_OF_SEED = re.compile(r"(.*)\[\d+\]")
+
 
 class HistoryFile:
-    """Appends rows to `history.csv` and cuts it back to a checkpoint when a run is taken up again.
+    """Appends rows to `history.csv` and takes up the rows of an interrupted run.
 
     Arguments:
-        path: of the file; `None` writes nothing.
+        path: of the file; `None` keeps none.
+        writes: whether this process is the one that writes.
     """
 
-    def __init__(self, path: Path | None):
+    def __init__(self, path: Path | None, writes: bool):
         self.path = path
-        self._started = False
+        self.writes = writes and path is not None
+        self._header: list[str] | None = None
+
+    def resume(self, steps: int) -> Columns:
+        """Keep the rows of the first `steps` steps and return them: what a killed process wrote later is done again.
+
+        Rows that are missing, because the file was deleted or damaged, are NaN, with a warning.
+        """
+        if self.path is None:
+            return {}
+        if steps == 0:
+            if self.writes:
+                self.path.unlink(missing_ok=True)
+            return {}
+        header, rows = _rows(self.path)
+        kept = {number: row for number, row in rows.items() if number <= steps}
+        if len(kept) < steps:
+            warnings.warn(f"{self.path} lacks {steps - len(kept)} of {steps} steps; they are left empty.", stacklevel=2)
+        if header:
+            self._header = header
+            if self.writes:
+                write_text(self.path, _csv([header, *(row for _, row in sorted(kept.items()))]))
+        elif self.writes:
+            self.path.unlink(missing_ok=True)
+        table = np.full((steps, max(len(header) - 1, 0)), np.nan)
+        for number, row in kept.items():
+            table[number - 1] = [float(value) for value in row[1:]]
+        return _columns(header[1:], table)
 
     def append(self, first: int, metrics: Columns) -> None:
-        """Add the rows of the steps `first + 1, first + 2, ...`, and the header if the file is new."""
-        if self.path is None or not metrics:
+        """Add the rows of the steps `first + 1, first + 2, ...`, and the header if the file is new.
+
+        Raises:
+            InputError: the run was begun with other metrics, or the file cannot be written.
+        """
+        if not metrics or self.path is None:
             return
         flat = _flat(metrics)
-        rows = io.StringIO()
-        writer = csv.writer(rows, lineterminator="\n")
-        if not self._started and not self.path.exists():
-            writer.writerow(["step", *flat])
-        self._started = True
-        count = len(next(iter(flat.values())))
-        writer.writerows([first + i + 1, *(repr(float(column[i])) for column in flat.values())] for i in range(count))
+        wanted = ["step", *flat]
+        if self._header is not None and self._header != wanted:
+            raise InputError(
+                f"{self.path} has the columns {', '.join(self._header)}, and this training gives {', '.join(wanted)}; "
+                "choose another run directory."
+            )
+        if not self.writes:
+            return
+        table = np.stack([np.asarray(column, float) for column in flat.values()], axis=1).tolist()
+        rows: list[list[object]] = [[first + 1 + i, *map(repr, row)] for i, row in enumerate(table)]
         try:
             with self.path.open("a") as file:
-                file.write(rows.getvalue())
+                file.write(_csv(rows if self._header else [wanted, *rows]))
         except OSError as error:
             raise InputError(
                 f"Cannot write {self.path}: {error.strerror}; free some space or choose another run."
             ) from error
-
-    def cut(self, step: int) -> None:
-        """Keep the whole rows of the first `step` steps only: what a killed process wrote later is done again."""
-        if self.path is None:
-            return
-        if step == 0 or not self.path.exists():
-            self.path.unlink(missing_ok=True)
-            return
-        lines = self.path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
-        write_text(self.path, "".join([lines[0], *kept]))
-
-    def read(self) -> Columns:
-        """What the file holds."""
-        return read_history(self.path) if self.path is not None and self.path.exists() else {}
+        self._header = wanted
 
 
 def read_history(path: Path | str) -> Columns:
@@ -70,17 +95,42 @@ def read_history(path: Path | str) -> Columns:
         with Path(path).open() as file:
             names, *rows = list(csv.reader(file))
         table = np.asarray(rows, dtype=float).reshape(len(rows), len(names))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a training history; repeat the run.") from error
-    columns: dict[str, list[np.ndarray]] = {}
-    for name, column in zip(names[1:], table.T[1:], strict=True):
-        columns.setdefault(name.partition("[")[0], []).append(column)
-    seeded = any("[" in name for name in names)
-    return {name: np.stack(parts, axis=1) if seeded else parts[0] for name, parts in columns.items()}
+    return _columns(names[1:], table[:, 1:])
+
+
+def _rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """The header and the whole, readable rows by step; a row torn by a kill is left out."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return [], {}
+    header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    if header[:1] != ["step"]:
+        return [], {}
+    found = {}
+    for row in rows:
+        try:
+            numbers = [float(value) for value in row]
+        except ValueError:
+            continue
+        if len(row) == len(header) and numbers[0] >= 1:
+            found[int(numbers[0])] = row
+    return header, found
+
+
+def _columns(names: list[str], table: np.ndarray) -> Columns:
+    """Columns `loss[0]`, `loss[1]`, ... belong together."""
+    parts = [_OF_SEED.fullmatch(name) for name in names]
+    if not names or not all(parts):
+        return {name: table[:, i] for i, name in enumerate(names)}
+    metrics = [part[1] for part in parts if part]
+    return {metric: table[:, [i for i, name in enumerate(metrics) if name == metric]] for metric in metrics}
 
 
 def _flat(metrics: Columns) -> Columns:
-    """One column for each metric, or for each metric and seed: `loss[0]`, `loss[1]`, ..."""
+    """One column for each metric, or for each metric and seed."""
     flat: Columns = {}
     for name, values in metrics.items():
         if values.ndim == 1:
@@ -88,3 +138,9 @@ def _flat(metrics: Columns) -> Columns:
         else:
             flat |= {f"{name}[{seed}]": values[:, seed] for seed in range(values.shape[1])}
     return flat
+
+
+def _csv(rows: list) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,8 +1,6 @@
 """The one training loop: many steps in one dispatch, exact resume, a stop at the first number that is not finite."""
 
-import inspect
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,14 +15,11 @@ from jaxtyping import Array, PyTree
 
 from pathline.errors import InputError
 from pathline.train.batches import InMemory, Source, Stream
-from pathline.train.checkpoints import Checkpoints
+from pathline.train.checkpoints import Checkpoints, signature
+from pathline.train.dispatch import Update, dispatch
 from pathline.train.history import Columns, HistoryFile
 from pathline.train.progress import ProgressBar
-from pathline.train.sharding import automatic, check_batch, gather, is_main, replicate, split_batch, split_streamed
-
-Update = Callable[..., tuple[PyTree, dict[str, Array]]]
-"""`update(state, batch, key) -> (state, metrics)`: one step of any learning rule. A fourth argument, if the function
-has one, is the number of steps already taken, for whatever is annealed."""
+from pathline.train.sharding import agreed, automatic, check_batch, is_main, replicate, split_streamed
 
 DISPATCH_SECONDS = 0.3
 CHECKPOINT_SECONDS = 30.0
@@ -90,44 +85,45 @@ def run_updates(
         NonFiniteError: at the first step with a metric that is not finite.
         InputError: the data, batch size or checkpoints do not fit.
     """
-    if steps < 1:
-        raise InputError(f"Training takes at least one step, and {steps} were asked for.")
+    for what, value in {"steps": steps, "seeds": seeds, "checkpoint_every": checkpoint_every}.items():
+        if value is not None and value < 1:
+            raise InputError(f"Training needs {what} of at least one, and {value} was given.")
     mesh = None if mesh is None else automatic(mesh)
     data_key, step_key = jax.random.split(key)
     source = _source(data, batch_size, data_key, seeds or 1, mesh)
     step_keys = jax.random.split(step_key, seeds) if seeds else step_key
-    state = replicate(jax.tree.map(lambda x: jnp.asarray(x) if eqx.is_array_like(x) else x, state), mesh)
+    state = replicate(jax.tree.map(lambda leaf: jnp.asarray(leaf) if eqx.is_array(leaf) else leaf, state), mesh)
     folder = None if run is None else Path(run)
-    history_file = HistoryFile(folder / "history.csv" if folder and is_main() else None)
     checkpoints, step = None, 0
     if folder is not None:
-        checkpoints = Checkpoints(folder / "checkpoints", _signature(state, data, batch_size, seeds, key))
+        checkpoints = Checkpoints(folder / "checkpoints", signature(state, data, batch_size, seeds, key))
         if found := checkpoints.restore(state):
             step, state, position = found
+            if step > steps:
+                raise InputError(f"{folder} holds a training of {step} steps already; ask for more than {steps}.")
             source.resume(step, position)
-        history_file.cut(step)
-    parts = [history_file.read()] if step else []
-    dispatch = partial(_dispatch, update, source.take, mesh=mesh, seeds=seeds)
+    history_file = HistoryFile(folder / "history.csv" if folder else None, writes=is_main())
+    parts, begun, saved = [history_file.resume(step)], step, step
+    take = partial(dispatch, update, source.take, capacity=source.per_dispatch, mesh=mesh, seeds=seeds)
 
-    size, saved, saved_at = 1, step, time.monotonic()
+    size, saved_at = 1, time.monotonic()
     count = _next_count(step, size, steps, checkpoint_every, source)
-    prepared = source.prepare(step, count) if step < steps else None
+    prepared = source.prepare(step, count) if count else None
     try:
         with ProgressBar(name, steps, progress if is_main() else False) as bar:
             while step < steps:
                 began = time.monotonic()
-                inputs = (prepared, step_keys, jnp.asarray(step))
-                done, new_state, buffer = dispatch(state, *inputs, jnp.asarray(count), capacity=source.per_dispatch)
+                done, new_state, buffer = take(state, prepared, step_keys, step, count)
                 # The device works on; meanwhile the host makes the next batches ready.
                 following = _next_count(step + count, size, steps, checkpoint_every, source)
                 upcoming = source.prepare(step + count, following) if following else None
-                metrics = {label: np.asarray(values[: int(done)]) for label, values in buffer.items()}
+                # Sliced by NumPy: JAX would compile a slice for each length.
+                metrics = {label: np.asarray(rows)[: int(done)].copy() for label, rows in buffer.items()}
                 if bad := _not_finite(metrics):
                     row, label = bad
                     # The same compiled loop, stopped one step earlier, gives the last good state exactly.
-                    _, good, _ = dispatch(state, *inputs, jnp.asarray(row), capacity=source.per_dispatch)
-                    kept = {other: values[: row + 1] for other, values in metrics.items()}
-                    history_file.append(step, kept)
+                    _, good, _ = take(state, prepared, step_keys, step, row)
+                    history_file.append(step, metrics)
                     where = checkpoints.save(step + row, good, source.position(step + row)) if checkpoints else None
                     raise NonFiniteError(step + row + 1, label, where)
                 history_file.append(step, metrics)
@@ -137,72 +133,24 @@ def run_updates(
                 bar.update(step, count / elapsed, _newest(metrics))
                 # The first dispatch is mostly compilation and says nothing about speed.
                 wanted = 8 if size == 1 else int(count * DISPATCH_SECONDS / elapsed)
-                size, count = int(np.clip(wanted, 1, 8 * size)), following
-                due = (
-                    step - saved >= checkpoint_every
-                    if checkpoint_every
-                    else time.monotonic() - saved_at > CHECKPOINT_SECONDS
-                )
+                size, waited = agreed(int(np.clip(wanted, 1, 8 * size)), int(time.monotonic() - saved_at))
+                due = step % checkpoint_every == 0 if checkpoint_every else waited >= CHECKPOINT_SECONDS
                 if checkpoints and (due or step == steps):
                     checkpoints.save(step, state, source.position(step))
                     saved, saved_at = step, time.monotonic()
-    except KeyboardInterrupt:
-        if checkpoints:
+                count = following
+    except NonFiniteError:
+        raise
+    except BaseException:
+        # Interrupted, or a stream broke off. Several processes may be at different steps: then the last common
+        # checkpoint stands.
+        if checkpoints and step > saved and jax.process_count() == 1:
             checkpoints.save(step, state, source.position(step))
         raise
     finally:
         if checkpoints:
             checkpoints.close()
-    names = parts[0].keys() if parts else ()
-    return state, {label: np.concatenate([part[label] for part in parts]) for label in names}
-
-
-def takes_step(function: Callable[..., Any]) -> bool:
-    """Whether a loss or an update has a fourth argument, and so asks for the number of steps taken."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values()) >= 4
-
-
-@eqx.filter_jit
-def _dispatch(
-    update: Update,
-    take: Callable[..., PyTree],
-    state: PyTree,
-    prepared: Any,
-    keys: Array,
-    first: Array,
-    count: Array,
-    *,
-    capacity: int,
-    mesh: Mesh | None,
-    seeds: int | None,
-) -> tuple[Array, PyTree, dict[str, Array]]:
-    """`count` steps from `first` on, fewer if a metric is not finite: steps done, state, metrics `[capacity, ...]`."""
-    dynamic, static = eqx.partition(state, eqx.is_array)
-    with_step = takes_step(update)
-
-    def one(dynamic: PyTree, key: Array, seed: Array, offset: Array) -> tuple[PyTree, dict[str, Array]]:
-        step = first + offset
-        batch = split_batch(take(prepared, step, offset, seed), mesh)
-        arguments = (eqx.combine(dynamic, static), batch, jax.random.fold_in(key, step))
-        new, metrics = update(*arguments, step) if with_step else update(*arguments)
-        return eqx.filter(new, eqx.is_array), metrics
-
-    every = one if seeds is None else jax.vmap(one, in_axes=(0, 0, 0, None))
-    seed = jnp.asarray(0) if seeds is None else jnp.arange(seeds)
-
-    def body(carry: Any) -> Any:
-        offset, dynamic, buffer, _ = carry
-        dynamic, metrics = every(dynamic, keys, seed, offset)
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(value)) for value in metrics.values()]))
-        buffer = jax.tree.map(lambda rows, value: rows.at[offset].set(value), buffer, metrics)
-        return offset + 1, dynamic, buffer, finite
-
-    shapes = jax.eval_shape(every, dynamic, keys, seed, jnp.asarray(0))[1]
-    buffer = jax.tree.map(lambda shape: jnp.zeros((capacity, *shape.shape), shape.dtype), shapes)
-    start = (jnp.asarray(0), dynamic, buffer, jnp.asarray(True))
-    done, dynamic, buffer, _ = jax.lax.while_loop(lambda carry: (carry[0] < count) & carry[3], body, start)
-    return gather((done, eqx.combine(dynamic, static), buffer), mesh)
+    return state, _joined(parts, begun)
 
 
 def _source(data: Any, batch_size: int | None, key: Array, seeds: int, mesh: Mesh | None) -> Source:
@@ -235,23 +183,15 @@ def _not_finite(metrics: Columns) -> tuple[int, str] | None:
 
 
 def _newest(metrics: Columns) -> float:
+    if not metrics:
+        return float("nan")
     values = metrics["loss"] if "loss" in metrics else next(iter(metrics.values()))
     return float(np.mean(values[-1]))
 
 
-def _signature(state: PyTree, data: Any, batch_size: int | None, seeds: int | None, key: Array) -> dict[str, Any]:
-    """What must not change between the run that was interrupted and the run that takes it up."""
-
-    def shapes(tree: Any) -> str:
-        leaves = [] if isinstance(tree, Iterator) else [leaf for leaf in jax.tree.leaves(tree) if eqx.is_array(leaf)]
-        text = " ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves)
-        return f"{len(leaves)} arrays, {zlib.crc32(text.encode()):08x}"
-
-    raw = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
-    return {
-        "batch size": batch_size,
-        "number of seeds": seeds,
-        "random key": np.asarray(raw).tolist(),
-        "shape of the model": shapes(state),
-        "shape of the data": shapes(data),
-    }
+def _joined(parts: list[Columns], begun: int) -> Columns:
+    """All the history; the rows of the `begun` steps before are NaN where their file was lost."""
+    before, *after = parts
+    if after and not before:
+        before = {label: np.full((begun, *rows.shape[1:]), np.nan) for label, rows in after[0].items()}
+    return {label: np.concatenate([part[label] for part in (before, *after)]) for label in before}

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -37,9 +38,15 @@ def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
 
 
 def split_streamed(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Stacked batches `[step, sample, ...]` with the sample axis split; each process brings its own samples."""
+    """Stacked batches `[step, sample, ...]` with the sample axis split; each process brings its own samples.
+
+    Raises:
+        InputError: the samples do not fall into equal parts.
+    """
     if mesh is None:
         return jax.tree.map(jax.numpy.asarray, tree)
+    for leaf in jax.tree.leaves(tree):
+        check_batch(mesh, jax.process_count() * leaf.shape[1] if leaf.ndim > 1 else 1)
     sharding = NamedSharding(mesh, PartitionSpec(None, mesh.axis_names))
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
@@ -59,6 +66,19 @@ def gather(tree: PyTree, mesh: Mesh | None) -> PyTree:
 def is_main() -> bool:
     """Whether this process is the one that writes files and shows progress."""
     return jax.process_index() == 0
+
+
+def agreed(*values: int) -> tuple[int, ...]:
+    """The values that the first process has: clocks differ, and all processes must take the same steps."""
+    if jax.process_count() == 1:
+        return values
+    return tuple(int(value) for value in multihost_utils.broadcast_one_to_all(np.asarray(values)))
+
+
+def wait_for_all(name: str) -> None:
+    """Return when every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
