@@ -2,14 +2,38 @@
 
 from pathline.integrate.evaluations import nfe
 from pathline.integrate.fixed_grid import solve_on_grid
+from pathline.integrate.regularisers import (
+    ErrorEstimate,
+    JacobianFrobenius,
+    Kinetic,
+    PathIntegral,
+    Regulariser,
+    Solve,
+    Steer,
+    StiffnessEstimate,
+    TayNODE,
+    Unregularised,
+    WeightedSum,
+)
 from pathline.integrate.solver_cost import Cost, Reduce, SolverCost, SolverCostState, solver_cost
 from pathline.integrate.step_estimates import end_stages, scaled_error, stiffness
 
 __all__ = [
     "Cost",
+    "ErrorEstimate",
+    "JacobianFrobenius",
+    "Kinetic",
+    "PathIntegral",
     "Reduce",
+    "Regulariser",
+    "Solve",
     "SolverCost",
     "SolverCostState",
+    "Steer",
+    "StiffnessEstimate",
+    "TayNODE",
+    "Unregularised",
+    "WeightedSum",
     "end_stages",
     "nfe",
     "scaled_error",

@@ -116,6 +116,7 @@ class SolverCost(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
             or `HalfSolver(...)` around one that has none.
         rtol, atol: the tolerances that the error is measured in; those of the step size controller.
         norm: the controller's norm.
+        part: takes out of the state the part whose cost counts; the whole when absent.
 
     Source: Pal et al., Opening the Blackbox, 2021.
     """
@@ -124,6 +125,7 @@ class SolverCost(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
     rtol: Any
     atol: Any
     norm: Callable[[PyTree], Any] = optx.rms_norm
+    part: Callable[[PyTree], PyTree] = lambda state: state
 
     @classmethod
     def of(
@@ -219,10 +221,11 @@ class SolverCost(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
         if y_error is None:
             raise InputError(f"{type(self.solver).__name__} estimates no error; wrap it in diffrax.HalfSolver first.")
         h, cost = jnp.abs(t1 - t0), solver_state.cost
-        error = scaled_error(y0, y1, y_error, rtol=self.rtol, atol=self.atol, norm=self.norm).astype(cost.error.dtype)
+        seen = [self.part(state) for state in (y0, y1, y_error)]
+        error = scaled_error(*seen, rtol=self.rtol, atol=self.atol, norm=self.norm).astype(cost.error.dtype)
         total, largest = cost.stiffness, cost.stiffness_max
         if total is not None and largest is not None:
-            value = stiffness(self.solver, y0, dense_info["k"], h).astype(total.dtype)
+            value = stiffness(self.solver, seen[0], self.part(dense_info["k"]), h).astype(total.dtype)
             total, largest = total + value, jnp.maximum(largest, value)
         cost = Cost(
             error=cost.error + error * h,
