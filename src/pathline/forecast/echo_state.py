@@ -1,6 +1,7 @@
 """Echo state network: a fixed random recurrent network, of which only the linear readout is fitted."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,8 @@ from pathline.forecast.forecaster import ForecastMethod, PointForecaster, spread
 from pathline.forecast.ridge import PENALTIES, ridge_path
 from pathline.forecast.windows import future_windows, past_windows
 
-_CANDIDATES = tuple((radius, leak) for radius in (0.4, 0.8, 1.1) for leak in (0.3, 1.0))
+_RADII = (0.4, 0.8, 1.1)
+_LEAKS = (0.3, 1.0)
 _ROOM = 1.0
 
 
@@ -98,16 +100,15 @@ class EchoState(ForecastMethod):
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> EchoStatePoint:
         """Choose the reservoir's dynamics and the penalty by rollouts on a held-out block, then fit the readout."""
+        self._check()
         context = min(self.washout, len(training) // 4)
-        if self.size < 1 or context < 2:
+        if context < 2:
             raise InputError(
-                f"echo_state needs at least one unit and eight rows to learn from; {training.title!r} has {len(training)}."
+                f"echo_state needs at least eight rows to learn from; {training.title!r} has {len(training)}."
             )
-        candidates = [
-            (radius, leak)
-            for radius, leak in _CANDIDATES
-            if self.spectral_radius in (None, radius) and self.leak in (None, leak)
-        ] or [(self.spectral_radius or 0.8, self.leak or 1.0)]
+        radii = _RADII if self.spectral_radius is None else (self.spectral_radius,)
+        leaks = _LEAKS if self.leak is None else (self.leak,)
+        candidates = list(product(radii, leaks))
         penalties = PENALTIES[2::2] if self.ridge is None else (self.ridge,)
         reservoirs = _stack([self._reservoir(training, radius, leak, context, key) for radius, leak in candidates])
         states = np.asarray(_all_states(reservoirs, jnp.asarray(training.filled())))
@@ -121,6 +122,19 @@ class EchoState(ForecastMethod):
         best = jax.tree.map(lambda leaf: leaf[chosen], reservoirs)
         readout = _readouts(training, states[chosen], context, (penalty,))[0]
         return eqx.tree_at(lambda point: point.readout, best, jnp.asarray(readout))
+
+    def _check(self) -> None:
+        for what, given, fine in (
+            ("size", self.size, self.size >= 1),
+            ("washout", self.washout, self.washout >= 2),
+            ("spectral radius", self.spectral_radius, self.spectral_radius is None or self.spectral_radius >= 0),
+            ("leak", self.leak, self.leak is None or 0 < self.leak <= 1),
+        ):
+            if not fine:
+                raise InputError(
+                    f"The {what} of echo_state cannot be {given:g}; the size is at least 1, the washout at least 2, the "
+                    "spectral radius not negative, and the leak above 0 and at most 1."
+                )
 
     def _reservoir(self, training: Series, radius: float, leak: float, context: int, key: Array) -> EchoStatePoint:
         keys = jax.random.split(key, 3)
