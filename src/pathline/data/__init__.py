@@ -4,6 +4,8 @@ from pathline.data.builtin_series import BUILTIN_SERIES, builtin_series
 from pathline.data.fields import Fields
 from pathline.data.graphs import Graphs
 from pathline.data.labelled import Labelled
+from pathline.data.read_fields import FIELDS_SUFFIXES, read_fields
+from pathline.data.read_samples import SAMPLES_SUFFIXES, read_samples
 from pathline.data.read_series import SERIES_SUFFIXES, read_series
 from pathline.data.samples import Samples
 from pathline.data.series import Series
@@ -12,6 +14,8 @@ from pathline.data.standardise import Standardiser
 
 __all__ = [
     "BUILTIN_SERIES",
+    "FIELDS_SUFFIXES",
+    "SAMPLES_SUFFIXES",
     "SERIES_SUFFIXES",
     "Fields",
     "Graphs",
@@ -21,5 +25,7 @@ __all__ = [
     "Snapshots",
     "Standardiser",
     "builtin_series",
+    "read_fields",
+    "read_samples",
     "read_series",
 ]

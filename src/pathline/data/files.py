@@ -1,5 +1,5 @@
 """Checks that every reader of users' files makes first. Files are untrusted: nothing in them is executed, nothing is
-unpickled, and no archive is unpacked before its declared size is known."""
+unpickled, and nothing is unpacked before its declared size is known."""
 
 import zipfile
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import numpy as np
 
 from pathline.errors import InputError, nearest
 
-LARGEST_ARCHIVE = 4 * 2**30
-"""Bytes that the arrays of an NPZ file may take when unpacked."""
+LARGEST = 4 * 2**30
+"""Bytes that the arrays of a file may take when unpacked: a few kilobytes can declare terabytes."""
 
 
 def existing(path: Path | str, suffixes: tuple[str, ...]) -> Path:
-    """The path, if it exists, is not empty and ends in one of `suffixes`.
+    """The path, if it exists, is not empty and ends in one of `suffixes`; a folder only where it ends in `.zarr`.
 
     Raises:
         InputError: with the nearest name in that folder, or the endings that are read.
@@ -30,9 +30,25 @@ def existing(path: Path | str, suffixes: tuple[str, ...]) -> Path:
         raise InputError(f"{str(path)[:80]!r} cannot be opened ({_why(error)}); check the path.") from error
     if not exists:
         raise InputError(f"There is no file {path}{nearest(path.name, siblings)}; check the path.")
+    if path.is_dir() != (path.suffix.lower() == ".zarr"):
+        kind = "is a folder, not a file" if path.is_dir() else "is a file; a Zarr store is a folder"
+        raise InputError(f"{path} {kind}; check the path.")
     if empty:
         raise InputError(f"{path} is empty; export it again.")
     return path
+
+
+def check_size(path: Path, size: int) -> None:
+    """Refuse what would take more than `LARGEST` bytes when it is unpacked.
+
+    Raises:
+        InputError: it would.
+    """
+    if size > LARGEST:
+        raise InputError(
+            f"{path} unpacks to {size / 2**30:.0f} GiB, more than the {LARGEST >> 30} GiB read at once; "
+            "select fewer columns or variables, or cut the file."
+        )
 
 
 @contextmanager
@@ -44,8 +60,12 @@ def told_in_one_sentence(path: Path, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        if "\n" not in str(error):
+            raise
+        raise InputError(" ".join(str(error).split())) from error
+    except ImportError as error:
+        raise InputError(f"{path} needs a package that is not installed ({_why(error)}); install it.") from error
     except MemoryError as error:
         raise InputError(f"{path} asks for more memory than there is; it is damaged or too large.") from error
     except Exception as error:
@@ -62,11 +82,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     """
     with told_in_one_sentence(path, "an NPZ archive"):
         with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST_ARCHIVE:
-            raise InputError(
-                f"{path} unpacks to {size / 2**30:.0f} GiB, more than the {LARGEST_ARCHIVE >> 30} GiB allowed."
-            )
+            check_size(path, sum(entry.file_size for entry in archive.infolist()))
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
         if not all(isinstance(value, np.ndarray) for value in found.values()):

@@ -1,25 +1,22 @@
 """Read a `Series` from a user's table or array file."""
 
-import csv
-import io
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pathline.data.files import existing, read_archive, told_in_one_sentence
+from pathline.data.datasets import open_dataset
+from pathline.data.files import check_size, existing, read_archive, told_in_one_sentence
+from pathline.data.numbers import column_numbers, listed
 from pathline.data.series import Series
+from pathline.data.text_table import read_text_table
+from pathline.data.time_column import split_time
 from pathline.errors import InputError, nearest
 
 SERIES_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".npz", ".nc")
 """The endings that `read_series` takes."""
-
-_TIME_NAME = re.compile(r"(time|date|datetime|timestamp|year|month|day|t)\b.*", re.IGNORECASE)
-_MISSING = {"", "na", "nan", "n/a", "null", "none", "-", "--", "?", ".", "nat", "missing"}
 
 
 def read_series(
@@ -27,16 +24,18 @@ def read_series(
     *,
     columns: Sequence[str] | None = None,
     time: str | None = None,
-    start: float | str | None = None,
-    stop: float | str | None = None,
+    start: float | int | str | None = None,
+    stop: float | int | str | None = None,
 ) -> Series:
     """Quantities measured over time, from a file.
 
-    Tables (.csv .tsv .txt .parquet) have one row for each time. The time column is the one named `time`; else the
-    first whose name begins with time, date, timestamp, year or t; else the first that holds dates; else the rows are
-    counted. Whole numbers in a column called year are calendar years. Empty cells, `NA`, `nan`, `null`, `?` and `-`
-    are gaps. NPZ files hold `values` `[time]` or `[time, column]` and optionally `times`, `mask` (true where observed)
-    and `names`. NetCDF files (.nc) give every numeric variable with one dimension, the same for all.
+    Tables (.csv .tsv .txt .parquet) have one row for each time. The time column is the one named `time`; else columns
+    year and month (and day), or date and time, together; else the first whose name begins with time, date, timestamp,
+    year or t; else the first that holds dates; else a counter (step, index, month, ...) that increases throughout; else
+    the rows are counted. Whole numbers in a column called year are calendar years. Empty cells, `NA`, `nan`, `null`,
+    `?` and `-` are gaps. NPZ files hold `values` `[time]` or `[time, column]` and optionally `times`, `mask` (true
+    where observed) and `names`. NetCDF files (.nc) give every numeric variable with one dimension, the same for all;
+    dimensions of length one are left out.
 
     Arguments:
         path: the file.
@@ -45,98 +44,80 @@ def read_series(
         start, stop: leave out what lies before and after: a number on the time axis, a calendar year, or a date.
 
     Returns:
-        The series, sorted by time, with gaps as a mask.
+        The series, sorted by time, with gaps as a mask. Text columns that were not asked for are left out with a
+        warning.
 
     Raises:
         InputError: the file is missing, empty, damaged or of another kind; a column does not exist or is not numeric
             (naming the cell); two rows have the same time; nothing is left.
     """
     path = existing(path, SERIES_SUFFIXES)
-    if path.suffix.lower() == ".npz":
-        table, moments = _from_archive(path)
-    else:
-        with told_in_one_sentence(path, f"a {path.suffix[1:]} table"):
-            readers = {".parquet": pd.read_parquet, ".nc": _from_netcdf}
-            frame = readers.get(path.suffix.lower(), _from_text)(path)
+    wanted = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
+    with told_in_one_sentence(path, f"a {path.suffix[1:].lower()} table"):
+        readers = {".parquet": _from_parquet, ".nc": _from_netcdf, ".npz": _from_archive}
+        frame, dimension = readers.get(path.suffix.lower(), _from_text)(path, wanted)
         if frame.empty:
             raise InputError(f"{path} holds no rows of data; export it again.")
-        table, moments = _split_time(_flat_index(frame), time, path)
-    values, names = _numeric(table, columns, path)
-    with told_in_one_sentence(path, "a series"):
+        if twice := [name for name in frame.columns if list(frame.columns).count(name) > 1]:
+            raise InputError(f"{path} has two columns called {str(twice[0])[:40]!r}; rename one.")
+        if None not in (time, dimension) and time != dimension:
+            frame = frame.drop(columns=dimension)
+        table, moments = split_time(frame, dimension if time is None else time, path)
+        values, names = _numeric(table, wanted, path)
         order = _sorted_order(moments, path)
         found = Series.from_arrays(moments[order], values[order], names=names, title=path.stem)
         return found if start is None and stop is None else found.between(start, stop)
 
 
-def _from_text(path: Path) -> pd.DataFrame:
-    text = path.read_bytes().decode("utf-8-sig")
-    if "\0" in text:
-        raise InputError(f"{path} is not a text file; give a table with one row for each time.")
-    lines = [line for line in text.splitlines()[:200] if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise InputError(f"{path} holds no rows of data; export it again.")
-    delimiter = _delimiter(path, lines)
-    decimal = "," if delimiter != "," and re.search(r"\d,\d", text) and not re.search(r"\d\.\d", text) else "."
-    # Where the first line is all numbers there is no header.
-    first = (
-        next(csv.reader([lines[0]], delimiter=delimiter))
-        if delimiter.strip() or delimiter == "\t"
-        else lines[0].split()
-    )
-    headless = all(_is_number(cell.replace(decimal, ".")) for cell in first)
-
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter if delimiter != " " else r"\s+",
-        decimal=decimal,
-        header=None if headless else 0,
-        comment="#" if text.lstrip().startswith("#") else None,
-        skipinitialspace=True,
-        dtype=str,
-        keep_default_na=False,
-        index_col=False,
-        on_bad_lines="error",
-    )
-    if headless:
-        frame.columns = [f"column{i + 1}" for i in range(frame.shape[1])]
-    frame.columns = [str(name).strip() for name in frame.columns]
-    return frame.map(lambda cell: cell.strip().replace(decimal, ".") if isinstance(cell, str) else cell)
+def _from_text(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, None]:
+    check_size(path, path.stat().st_size)
+    return read_text_table(path), None
 
 
-def _delimiter(path: Path, lines: list[str]) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    counts = {mark: [line.count(mark) for line in lines] for mark in ("\t", ";", ",")}
-    steady = [mark for mark, found in counts.items() if min(found) > 0 and max(found) == min(found)]
-    if steady:
-        return steady[0]
-    common = [mark for mark in (",", ";", "\t") if counts[mark][0] > 0]
-    if common:
-        return common[0]
-    return " " if path.suffix.lower() == ".txt" and len(lines[0].split()) > 1 else ","
+def _from_parquet(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, None]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        # Repeated values take next to no room in the file.
+        check_size(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
+        frame = file.read().to_pandas()
+    # Times may be kept in the index.
+    frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+    frame.columns = [" ".join(str(name).split()) or f"column{place + 1}" for place, name in enumerate(frame.columns)]
+    return frame, None
 
 
-def _from_netcdf(path: Path) -> pd.DataFrame:
-    import xarray
-
-    with path.open("rb") as file:
-        classic = file.read(3) == b"CDF"
-    with xarray.open_dataset(path, engine="scipy" if classic else "h5netcdf") as data:
-        flat = {str(name): array for name, array in data.data_vars.items() if array.ndim == 1}
+def _from_netcdf(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, str | None]:
+    with open_dataset(path) as data:
+        flat = {}
+        for name in data.data_vars:
+            array = data[name]
+            array = array.squeeze(drop=True) if array.ndim > 1 else array
+            if array.ndim == 1 and (wanted is None or name in wanted):
+                flat[str(name)] = array
         if not flat:
-            raise InputError(f"{path} has no variable with a single dimension; read it as fields instead.")
-        dimensions = {array.dims[0] for array in flat.values()}
-        if len(dimensions) > 1:
+            asked = "" if wanted is None else f" among {listed(wanted)}"
+            raise InputError(f"{path} has no variable with a single dimension{asked}; read it as fields instead.")
+        lengths = {str(array.dims[0]): array for array in flat.values()}
+        if len(lengths) > 1:
             raise InputError(
-                f"{path} has variables along {', '.join(map(str, sorted(dimensions, key=str)))}; keep one."
+                f"{path} has variables along {listed(lengths)}; choose those along one of them with columns=..."
             )
-        return data[list(flat)].load().to_dataframe().reset_index()
+        (dimension, first), *_ = lengths.items()
+        along = {str(name): axis for name, axis in first.coords.items() if axis.dims == first.dims}
+        times = [name for name in along if name == dimension] or [
+            name for name, axis in along.items() if axis.dtype.kind == "M"
+        ]
+        chosen = {**{name: along[name] for name in times[:1]}, **flat}
+        check_size(path, sum(8 * array.size for array in chosen.values()))
+        frame = pd.DataFrame({" ".join(name.split()): array.to_numpy() for name, array in chosen.items()})
+        return frame, " ".join(times[0].split()) if times else None
 
 
-def _from_archive(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+def _from_archive(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, str | None]:
     arrays = read_archive(path)
     if "values" not in arrays:
-        held = ", ".join(arrays) or "nothing"
+        held = listed(arrays) or "nothing"
         raise InputError(f"{path} has no array 'values' (it holds {held}); save it with numpy.savez(path, values=...).")
     values = arrays["values"]
     values = values[:, None] if values.ndim == 1 else values
@@ -146,104 +127,46 @@ def _from_archive(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         )
     values = values.astype(float)
     if "mask" in arrays:
-        mask = arrays["mask"].astype(bool) if arrays["mask"].dtype.kind in "biu" else arrays["mask"]
-        mask = mask[:, None] if mask.ndim == 1 else mask
-        if mask.dtype != bool or mask.shape not in (values.shape, (len(values), 1)):
+        mask = arrays["mask"][:, None] if arrays["mask"].ndim == 1 else arrays["mask"]
+        if mask.dtype.kind not in "biu" or mask.shape not in (values.shape, (len(values), 1)):
             raise InputError(
-                f"'mask' in {path} has shape {mask.shape}, and 'values' has {values.shape}; make them agree."
+                f"'mask' in {path} is {mask.dtype}{mask.shape}, and 'values' has the shape {values.shape}; make it "
+                "true or false for each."
             )
-        values = np.where(mask, values, np.nan)
-    times = arrays.get("times", np.arange(len(values), dtype=float))
-    if times.shape != (len(values),) or times.dtype.kind not in "iufMUS":
-        raise InputError(f"'times' in {path} must be {len(values)} numbers or dates; it is {times.dtype}{times.shape}.")
+        values = np.where(mask.astype(bool), values, np.nan)
     default = [f"x{i + 1}" for i in range(values.shape[1])] if values.shape[1] > 1 else ["x"]
-    names = [str(name) for name in np.atleast_1d(arrays["names"]).ravel()] if "names" in arrays else default
+    names = [" ".join(str(name).split()) for name in arrays["names"].ravel()] if "names" in arrays else default
     if len(names) != values.shape[1]:
         raise InputError(f"'names' in {path} has {len(names)} entries and 'values' has {values.shape[1]} columns.")
-    return pd.DataFrame(values, columns=names), times
+    if "times" in names:
+        raise InputError(f"A column of {path} is called 'times', as the array of the times is; rename it.")
+    times = arrays.get("times", np.arange(len(values), dtype=float))
+    if times.shape != (len(values),) or times.dtype.kind not in "iufMU":
+        raise InputError(f"'times' in {path} must be {len(values)} numbers or dates; it is {times.dtype}{times.shape}.")
+    moments = pd.Series(times.astype(object) if times.dtype.kind == "U" else times, name="times")
+    return pd.concat([moments, pd.DataFrame(values, columns=names)], axis=1), "times"
 
 
-def _flat_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times that a Parquet table keeps in its index become a column."""
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
-
-
-def _split_time(frame: pd.DataFrame, time: str | None, path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    frame.columns = [str(name) for name in frame.columns]
-    if twice := [name for name in frame.columns if list(frame.columns).count(name) > 1]:
-        raise InputError(f"{path} has two columns called {twice[0]!r}; rename one.")
-    if time is not None:
-        if time not in frame.columns:
-            raise InputError(
-                f"{path} has no column {time!r}{nearest(time, frame.columns)}; it has {', '.join(frame.columns)}."
-            )
-        chosen = time
-    else:
-        named = [name for name in frame.columns if _TIME_NAME.fullmatch(name) and _as_moments(frame[name]) is not None]
-        dated = [name for name in frame.columns if _holds_dates(frame[name])]
-        chosen = next(iter([*named, *dated]), None)
-    if chosen is None or (time is None and frame.shape[1] == 1):
-        return frame, np.arange(len(frame), dtype=float)
-    moments = _as_moments(frame[chosen])
-    if moments is None:
-        for row, cell in enumerate(frame[chosen]):
-            if _as_moments(frame[chosen].iloc[[row]]) is None:
-                raise InputError(
-                    f"Row {row + 1} of {path} has the time {str(cell)[:40]!r}, neither a number nor a date."
-                )
-        raise InputError(f"The times in column {chosen!r} of {path} mix numbers and dates; use one of them.")
-    return frame.drop(columns=chosen), moments
-
-
-def _as_moments(column: Any) -> np.ndarray | None:
-    """Numbers, dates, or `None` when the column holds neither throughout."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return None if column.isna().any() else column.to_numpy()
-    numbers = _to_floats(column)
-    if np.all(np.isfinite(numbers)):
-        years = str(column.name).lower() == "year" and np.all(numbers == np.round(numbers))
-        if years and np.all((numbers > 0) & (numbers < 9999)):
-            return np.asarray([f"{int(year):04d}-01-01" for year in numbers], dtype="datetime64[s]")
-        return numbers
-    if np.isfinite(numbers).any():
-        return None
-    try:
-        dates = pd.to_datetime(column, errors="raise", utc=True, format="ISO8601").dt.tz_localize(None)
-    except (ValueError, TypeError, OverflowError):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                dates = pd.to_datetime(column, errors="raise", utc=True).dt.tz_localize(None)
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return None if dates.isna().any() else dates.to_numpy()
-
-
-def _to_floats(column: Any) -> np.ndarray:
-    numbers: Any = pd.to_numeric(column, errors="coerce")
-    return numbers.to_numpy(dtype=float, na_value=np.nan)
-
-
-def _holds_dates(column: Any) -> bool:
-    found = None if pd.api.types.is_numeric_dtype(column) else _as_moments(column)
-    return found is not None and found.dtype.kind == "M"
-
-
-def _numeric(frame: pd.DataFrame, columns: Sequence[str] | None, path: Path) -> tuple[np.ndarray, list[str]]:
+def _numeric(frame: pd.DataFrame, columns: list[str] | None, path: Path) -> tuple[np.ndarray, list[str]]:
     for name in columns or ():
         if name not in frame.columns:
             raise InputError(
-                f"{path} has no column {name!r}{nearest(name, frame.columns)}; it has {', '.join(frame.columns)}."
+                f"{path} has no column {name!r}{nearest(name, frame.columns)} besides the time; it has "
+                f"{listed(frame.columns)}."
             )
     parsed, complaints = {}, []
-    for name in columns or frame.columns:
-        numbers, complaint = _as_numbers(frame[name])
-        if complaint is None:
-            parsed[str(name)] = numbers
-        else:
-            complaints.append(f"Row {complaint[0] + 1} of column {name!r} in {path} is {complaint[1]!r}, not a number")
-    if complaints and (columns or not parsed):
-        raise InputError(f"{complaints[0]}; mend it, or name the columns to use.")
+    for name in frame.columns if columns is None else columns:
+        numbers, wrong = column_numbers(frame[name])
+        if wrong is not None:
+            cell = " ".join(str(frame[name].iloc[wrong]).split())[:40]
+            complaints.append(f"Row {wrong + 1} of column {name!r} in {path} is {cell!r}, not a number")
+            continue
+        if np.isinf(numbers).any():
+            row = int(np.argmax(np.isinf(numbers)))
+            raise InputError(f"Row {row + 1} of column {name!r} in {path} is infinite; leave the cell empty.")
+        parsed[name] = numbers
+    if complaints and (columns is not None or not parsed):
+        raise InputError(f"{complaints[0]}; mend it, or name the columns to use with columns=...")
     if not parsed:
         raise InputError(f"{path} has no column besides the time; it needs at least one.")
     if complaints:
@@ -251,34 +174,9 @@ def _numeric(frame: pd.DataFrame, columns: Sequence[str] | None, path: Path) -> 
     return np.stack(list(parsed.values()), axis=1), list(parsed)
 
 
-def _as_numbers(column: Any) -> tuple[np.ndarray, tuple[int, str] | None]:
-    """The numbers of a column, and the first cell that is neither a number nor a gap, if there is one."""
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
-        return column.to_numpy(dtype=float, na_value=np.nan), None
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return np.empty(0), (0, str(column.iloc[0]))
-    cells = [cell.strip() if isinstance(cell, str) else cell for cell in column]
-    gaps = np.asarray([cell is None or cell is pd.NA or str(cell).lower() in _MISSING for cell in cells])
-    text = pd.Series([None if gap else cell for cell, gap in zip(cells, gaps, strict=True)], dtype=object)
-    numbers = _to_floats(text)
-    wrong = np.isnan(numbers) & ~gaps
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        return numbers, (row, str(cells[row])[:40])
-    return numbers, None
-
-
-def _sorted_order(moments: Any, path: Path) -> np.ndarray:
+def _sorted_order(moments: np.ndarray, path: Path) -> np.ndarray:
     order = np.argsort(moments, kind="stable")
-    ordered = np.asarray(moments)[order]
-    if len(ordered) > 1 and (same := ordered[1:] == ordered[:-1]).any():
+    ordered = moments[order]
+    if (same := ordered[1:] == ordered[:-1]).any():
         raise InputError(f"{path} has two rows for the time {ordered[int(np.argmax(same))]}; merge them.")
     return order
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return cell.strip().lower() in _MISSING
-    return True
