@@ -18,24 +18,22 @@ FIELDS_SUFFIXES = (".nc", ".zarr", ".h5", ".hdf5", ".npz")
 """The endings that `read_fields` takes."""
 
 _ROLES = {
-    "trajectory": set(
-        [
-            "trajectory",
-            "trajectories",
-            "sample",
-            "samples",
-            "batch",
-            "ensemble",
-            "member",
-            "run",
-            "simulation",
-            "case",
-            "realization",
-            "realisation",
-        ]
-    ),
-    "time": set(["time", "times", "t", "date", "datetime", "valid_time", "step", "frame"]),
-    "channel": set(["channel", "channels", "component", "components", "variable", "variables", "feature", "features"]),
+    "trajectory": {
+        "trajectory",
+        "trajectories",
+        "sample",
+        "samples",
+        "batch",
+        "ensemble",
+        "member",
+        "run",
+        "simulation",
+        "case",
+        "realization",
+        "realisation",
+    },
+    "time": {"time", "times", "t", "date", "datetime", "valid_time", "step", "frame"},
+    "channel": {"channel", "channels", "component", "components", "variable", "variables", "feature", "features"},
 }
 
 
