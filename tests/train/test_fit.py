@@ -181,6 +181,16 @@ def test_streams_resume(tmp_path):
         assert not isinstance(again, Counter) or again.made == 25
 
 
+def test_a_stream_of_another_kind_is_told(tmp_path):
+    class Other(Counter):
+        def set_state(self, state):
+            raise KeyError("not mine")
+
+    fit(make(KEY), Counter(), regression, steps=5, key=KEY, run=tmp_path)
+    with pytest.raises(InputError, match=r"cannot be set back to step 5 .*not mine"):
+        fit(make(KEY), Other(), regression, steps=9, key=KEY, run=tmp_path)
+
+
 def test_a_stream_that_ends_says_when():
     with pytest.raises(InputError, match="ended after 20 steps"):
         fit(make(KEY), (batches(step) for step in range(20)), regression, steps=30, key=KEY)
@@ -285,5 +295,114 @@ def test_batches_that_differ_in_shape_are_told():
     def ragged(step):
         return np.zeros((step + 1, 1), np.float32), np.zeros((step + 1, 1), np.float32)
 
-    with pytest.raises(InputError, match="differ in shape"):
+    with pytest.raises(InputError, match="differs in shape"):
         fit(make(KEY), ragged, regression, steps=20, key=KEY)
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "plateau", "adamw with a mask", "multi steps"])
+def test_any_optimiser_of_optax(name):
+    """Those that look at the loss, search along a line, or gather several gradients."""
+    optimiser, most = {
+        "lbfgs": (optax.lbfgs(), 1e-6),
+        "plateau": (optax.chain(optax.sgd(0.3), optax.contrib.reduce_on_plateau(patience=2)), 1e-3),
+        "adamw with a mask": (optax.adamw(0.3, mask=lambda tree: jax.tree.map(lambda leaf: False, tree)), 1e-1),
+        "multi steps": (optax.MultiSteps(optax.sgd(0.3), 2).gradient_transformation(), 1e-3),
+    }[name]
+    data = jnp.asarray([[1.0, 3.0], [3.0, 5.0]])
+    for seeds in (None, 2) if name == "plateau" else (None,):
+        model = Point(jnp.zeros(2)) if seeds is None else (lambda key: Point(jax.random.normal(key, (2,))))
+        found = fit(model, data, quadratic, steps=60, key=KEY, optimiser=optimiser, seeds=seeds)
+        assert np.all(found.history["loss"][-1] < most)
+
+
+def test_complex_weights_go_downhill():
+    def loss(model, batch, key):
+        return jnp.sum(jnp.abs(model.weight - (1 + 2j)) ** 2)
+
+    found = fit(Point(jnp.zeros(2, jnp.complex64)), jnp.ones(4), loss, steps=100, key=KEY, optimiser=optax.sgd(0.1))
+    np.testing.assert_allclose(found.model.weight, 1 + 2j, rtol=1e-5)
+
+
+class Scaled(eqx.Module):
+    """A loss with an array of its own."""
+
+    scale: jax.Array
+
+    def __call__(self, model, batch, key):
+        return self.scale * quadratic(model, batch, key)
+
+    def method(self, model, batch, key):
+        return self(model, batch, key)
+
+
+def test_a_loss_may_be_a_module_or_its_method():
+    data, scaled = jnp.ones((4, 2)), Scaled(jnp.asarray(2.0))
+    plain = fit(Point(jnp.zeros(2)), data, quadratic, steps=20, key=KEY, optimiser=optax.sgd(0.2))
+    for loss in (scaled, scaled.method, eqx.Partial(quadratic)):
+        rate = 0.2 if isinstance(loss, eqx.Partial) else 0.1
+        found = fit(Point(jnp.zeros(2)), data, loss, steps=20, key=KEY, optimiser=optax.sgd(rate))
+        np.testing.assert_allclose(found.model.weight, plain.model.weight, rtol=1e-5)
+    assert float(scaled.scale) == 2.0
+
+
+def test_what_is_not_a_weight_stays():
+    class Mixed(eqx.Module):
+        weight: jax.Array
+        table: np.ndarray
+        count: jax.Array
+        key: jax.Array
+        nothing: None
+        rate: float
+        act: object
+
+    model = Mixed(jnp.zeros(2), np.arange(3), jnp.arange(2), jax.random.key(7), None, 0.5, jax.nn.relu)
+    found = fit(model, jnp.ones((4, 2)), quadratic, steps=10, key=KEY, ema=0.9, optimiser=optax.sgd(0.1))
+    for one in (found.model, found.ema_model):
+        np.testing.assert_array_equal(one.table, np.arange(3))
+        np.testing.assert_array_equal(one.count, np.arange(2))
+        assert jax.random.key_data(one.key).tolist() == jax.random.key_data(model.key).tolist()
+        assert (one.nothing, one.rate, one.act) == (None, 0.5, jax.nn.relu) and np.all(one.weight > 0)
+
+
+def test_double_precision_resumes(tmp_path):
+    with jax.enable_x64(True):
+        data = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), sine())
+        whole = fit(make(KEY), data, regression, steps=60, key=KEY, batch_size=16)
+        fit(make(KEY), data, regression, steps=25, key=KEY, batch_size=16, run=tmp_path)
+        resumed = fit(make(KEY), data, regression, steps=60, key=KEY, batch_size=16, run=tmp_path)
+    for ours, theirs in zip(weights(resumed.model), weights(whole.model), strict=True):
+        assert ours.dtype == np.float64
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_metric_must_not_hide_the_loss():
+    def loss(model, batch, key):
+        return quadratic(model, batch, key), {"loss": jnp.zeros(())}
+
+    with pytest.raises(InputError, match="'loss' is always kept"):
+        fit(Point(jnp.zeros(1)), jnp.ones((2, 1)), loss, steps=3, key=KEY)
+
+
+def test_nan_in_a_stream_keeps_its_place(tmp_path):
+    """Also in an iterator that can be set back, whose state is known at the ends of dispatches only."""
+
+    class Planted(Counter):
+        def __next__(self):
+            x, y = super().__next__()
+            return x, y * (np.nan if planted and self.at == 51 else 1.0)
+
+    planted = True
+    with pytest.raises(NonFiniteError, match="step 51 "):
+        fit(make(KEY), Planted(), regression, steps=80, key=KEY, run=tmp_path)
+    planted, again = False, Planted()
+    resumed = fit(make(KEY), again, regression, steps=80, key=KEY, run=tmp_path)
+    whole = fit(make(KEY), batches, regression, steps=80, key=KEY)
+    for ours, theirs in zip(weights(resumed.model), weights(whole.model), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert again.made <= 30 + 16
+
+
+@pytest.mark.parametrize("ema", [-0.1, 1.0, 2.0])
+def test_a_decay_out_of_range_is_told(ema):
+    with pytest.raises(InputError, match="decay"):
+        fit(make(KEY), sine(), regression, steps=3, key=KEY, ema=ema)

@@ -93,3 +93,14 @@ def test_two_processes_train_together(tmp_path):
             for ours, theirs in zip(weights(tmp_path / f"two-{rank}.npz"), weights(tmp_path / "one.npz"), strict=True):
                 np.testing.assert_allclose(ours, theirs, atol=1e-6)
         assert len((tmp_path / f"run-{kind}" / "history.csv").read_text().splitlines()) == 41
+
+
+@pytest.mark.slow
+def test_what_a_mesh_must_hold(tmp_path):
+    """Seeds, resume from one device to eight, batches with a number for all, uneven batches, a planted NaN."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    code = Path(__file__).with_name("mesh.py")
+    found = subprocess.run(
+        [sys.executable, code, tmp_path], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert found.returncode == 0 and found.stdout.endswith("all is well\n"), found.stderr[-3000:]

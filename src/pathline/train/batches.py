@@ -7,11 +7,14 @@ step). `position` and `resume` let an interrupted run find its place. What is co
 that compares by content, so that two trainings alike share one compilation.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +23,7 @@ from jaxtyping import Array, PyTree
 from pathline.errors import InputError
 
 STREAMED_PER_DISPATCH = 16
+STREAMED_BYTES = 2**27
 
 
 class InMemory:
@@ -105,14 +109,13 @@ class Stream:
 
     Arguments:
         data: `step -> batch`, or an iterable of batches. A function resumes at once; an iterator that offers
-            `get_state` and `set_state` (as Grain's do, with plain JSON data) is set back; any other is run through.
+            `get_state` and `set_state` (as Grain's do) is set back; any other is run through.
         place: puts the stacked batches on their devices.
 
     Raises:
-        InputError: at `prepare`, when the iterator ends before the training does.
+        InputError: at `prepare`, when the iterator ends before the training does or batches differ in form; at
+            `resume`, when the iterator is another one.
     """
-
-    per_dispatch = STREAMED_PER_DISPATCH
 
     def __init__(self, data: Callable[[int], PyTree] | Iterable[PyTree], place: Callable[[PyTree], PyTree]):
         self.place = place
@@ -122,21 +125,17 @@ class Stream:
             self._iterator = iter(data)
         else:
             self._at = data
-        self._positions: dict[int, Any] = {}
+        # One batch, until the size of a batch is known.
+        self.per_dispatch = 1
+        self._form: list[str] = []
+        self._positions: dict[int, Any] = {0: self._state()}
 
     def prepare(self, first: int, count: int) -> Any:
         """The next batches, stacked; short of a full dispatch, the last one is repeated to keep the shape."""
-        batches = [self._next(first + i) for i in range(count)]
+        batches = [self._checked(first + i, self._next(first + i)) for i in range(count)]
         batches += [batches[-1]] * (self.per_dispatch - count)
         self._positions[first + count] = self._state()
-        try:
-            stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *batches)
-        except ValueError as error:
-            problem = str(error).partition("\n")[0]
-            raise InputError(
-                f"The batches after step {first} differ in shape or structure ({problem}); make them all alike."
-            ) from error
-        return self.place(stacked)
+        return self.place(jax.tree.map(lambda *leaves: np.stack(leaves), *batches))
 
     @property
     def take(self) -> "TakeStacked":
@@ -144,20 +143,32 @@ class Stream:
         return TakeStacked()
 
     def position(self, step: int) -> Any:
-        """The iterator's own state, if it has one."""
-        position = self._positions.get(step)
-        self._positions = {at: state for at, state in self._positions.items() if at > step}
-        return position
+        """The iterator's own state, if it has one, at the last known step before or at `step`."""
+        known = max(at for at in self._positions if at <= step)
+        self._positions = {at: state for at, state in self._positions.items() if at >= known}
+        state = self._positions[known]
+        return None if state is None else {"step": known, "state": state}
 
     def resume(self, step: int, position: Any) -> None:
-        """Set the iterator back, or run through the batches that were already used."""
+        """Set the iterator back, and run through the batches after that which were already used."""
         if self._at is not None:
             return
+        known = 0
         if position is not None and hasattr(self._iterator, "set_state"):
-            self._iterator.set_state(position)  # pyright: ignore[reportAttributeAccessIssue]
-            return
-        for done in range(step):
+            state = position["state"]
+            plain = base64.b64decode(state["base64"]) if "base64" in state else state["json"]
+            try:
+                self._iterator.set_state(plain)  # pyright: ignore[reportAttributeAccessIssue]
+            except Exception as error:  # Each kind of iterator raises its own.
+                problem = str(error).partition("\n")[0]
+                raise InputError(
+                    f"The stream cannot be set back to step {position['step']} ({problem}); give the stream that the "
+                    "run began with, or choose another run directory."
+                ) from error
+            known = position["step"]
+        for done in range(known, step):
             self._next(done)
+        self._positions = {step: self._state()}
 
     def _next(self, step: int) -> PyTree:
         if self._at is not None:
@@ -169,15 +180,41 @@ class Stream:
                 f"The stream of batches ended after {step} steps; give a longer one or train less."
             ) from None
 
-    def _state(self) -> Any:
+    def _checked(self, step: int, batch: PyTree) -> PyTree:
+        """The batch on the host, after comparing it with the first one: each other form would be compiled anew."""
+        leaves, structure = jax.tree.flatten(batch)
+        if not leaves or not all(eqx.is_array_like(leaf) and not _is_key(leaf) for leaf in leaves):
+            raise InputError(f"The batch of step {step + 1} must be a tree of arrays, not {structure}.")
+        hosted = [np.asarray(leaf) for leaf in leaves]
+        form = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in hosted] + [str(structure)]
+        if not self._form:
+            self._form = form
+            size = sum(leaf.nbytes for leaf in hosted)
+            self.per_dispatch = int(np.clip(STREAMED_BYTES // max(size, 1), 1, STREAMED_PER_DISPATCH))
+        if form != self._form:
+            was, now = next((a, b) for a, b in zip_longest(self._form, form) if a != b)
+            raise InputError(
+                f"The batch of step {step + 1} differs in shape or structure from the first ({now}, not {was}); "
+                "make them all alike, e.g. leave an incomplete last batch out."
+            )
+        return jax.tree.unflatten(structure, hosted)
+
+    def _state(self) -> dict[str, Any] | None:
+        """As JSON data, into which Grain's states (plain data or bytes) fit."""
         if not hasattr(self._iterator, "get_state"):
             return None
         state = self._iterator.get_state()  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(state, bytes):
+            return {"base64": base64.b64encode(state).decode()}
         try:
             copy = json.loads(json.dumps(state))
         except (TypeError, ValueError):
             return None
-        return copy if copy == state else None
+        return {"json": copy} if copy == state else None
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @dataclass(frozen=True)

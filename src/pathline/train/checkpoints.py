@@ -1,8 +1,10 @@
 """Training checkpoints by Orbax: written whole or not at all, the newest two kept, restored bit for bit."""
 
+import json
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ class Checkpoints:
             up: a mismatch means that another training was asked for.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or its name holds what Orbax cannot stand.
     """
 
     def __init__(self, folder: Path, signature: dict[str, Any]):
@@ -37,6 +39,11 @@ class Checkpoints:
         self._ocp = ocp
         self.folder = folder.resolve()
         self.signature = signature
+        # TensorStore reads these as patterns: what is written there is not found again.
+        if unfit := set("[]\\") & set(str(self.folder)):
+            raise InputError(
+                f"Checkpoints cannot be kept in {self.folder}, for the {min(unfit)!r} in it; choose another run directory."
+            )
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
@@ -52,10 +59,15 @@ class Checkpoints:
         if step not in self._manager.all_steps():
             leaves = _leaves(state)
             about = {"signature": self.signature, "position": position, "checksums": _checksums(leaves)}
-            items = {"state": self._ocp.args.StandardSave(leaves), "about": self._ocp.args.JsonSave(about)}
-            try:
+            sealed = about | {"checksum": _seal(about)}
+            items = {"state": self._ocp.args.StandardSave(leaves), "about": self._ocp.args.JsonSave(sealed)}
+
+            def write() -> None:
                 self._manager.save(step, args=self._ocp.args.Composite(**items))
                 self._manager.wait_until_finished()
+
+            try:
+                _to_the_end(write)
             except OSError as error:
                 raise InputError(
                     f"Cannot write {self.folder}: {error.strerror}; free some space and start again."
@@ -78,6 +90,8 @@ class Checkpoints:
         for step in steps:
             try:
                 about = self._read(step, about=self._ocp.args.JsonRestore())["about"]
+                if about.pop("checksum") != _seal(about):
+                    raise ValueError("the checksums differ")
                 self._check(about["signature"])
                 found = self._read(step, state=self._ocp.args.StandardRestore(_leaves(like)))["state"]
                 if _checksums(found) != about["checksums"]:
@@ -100,7 +114,7 @@ class Checkpoints:
         self._manager.close()
 
     def _read(self, step: int, **items: Any) -> Any:
-        return self._manager.restore(step, args=self._ocp.args.Composite(**items))
+        return _to_the_end(lambda: self._manager.restore(step, args=self._ocp.args.Composite(**items)))
 
     def _set_aside(self, steps: list[int]) -> None:
         """Out of the way of the checkpoints to come, but not deleted: nothing that was written is lost."""
@@ -158,6 +172,23 @@ def _with_leaves(like: PyTree, found: dict[str, Array]) -> PyTree:
 def _checksums(leaves: dict[str, Array]) -> dict[str, int]:
     """A flipped bit is not always noticed by the decompression."""
     return {name: zlib.crc32(np.asarray(leaf).tobytes()) for name, leaf in leaves.items()}
+
+
+def _to_the_end(call: Callable[[], Any]) -> Any:
+    """What `call` returns. Ctrl-C reaches the main thread only, and waits there until the call is done: a checkpoint
+    is not left half written, and one that is half read is not taken for a damaged one."""
+    precise = jax.config.read("jax_enable_x64")
+
+    def within() -> Any:
+        with jax.enable_x64(precise):  # a setting of each thread
+            return call()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(within).result()
+
+
+def _seal(about: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _is_key(leaf: Array) -> bool:

@@ -16,7 +16,8 @@ from pathline.train.sharding import gather, split_batch
 
 Update = Callable[..., tuple[PyTree, dict[str, Array]]]
 """`update(state, batch, key) -> (state, metrics)`: one step of any learning rule. A fourth argument, if the function
-has one without a default, is the number of steps already taken, for whatever is annealed."""
+has one without a default, is the number of steps already taken, for whatever is annealed. It may have a method
+`nonfinite(state)`, the number of entries of the state that ought to be finite and are not."""
 
 
 def dispatch(
@@ -31,7 +32,7 @@ def dispatch(
     capacity: int,
     mesh: Mesh | None,
     seeds: int | None,
-) -> tuple[Array, PyTree, dict[str, Array]]:
+) -> tuple[Array, PyTree, dict[str, Array], Array]:
     """Set `count` steps going, from the step `first` on; returns before they are done.
 
     How many steps is not compiled in: one compilation serves every length.
@@ -49,15 +50,16 @@ def dispatch(
         seeds: how many states are stacked in `state`.
 
     Returns:
-        The steps done (those after a metric that is not finite are not), the state after them, and the metrics,
-        each `[capacity]` or `[capacity, seeds]`, of which the rows up to the steps done count.
+        The steps done (those after a metric that is not finite are not), the state after them, the metrics, each
+        `[capacity]` or `[capacity, seeds]`, of which the rows up to the steps done count, and whether the state has
+        more entries that are not finite (and ought to be, by the update's own account) than before.
 
     Raises:
         InputError: the update does not return a state of the same form and a dict of scalars.
     """
     arrays, rest = eqx.partition((update, state), eqx.is_array)
     leaves, structure = jax.tree.flatten(rest)
-    done, new, metrics = _steps(
+    done, new, metrics, broken = _steps(
         arrays,
         prepared,
         keys,
@@ -69,7 +71,7 @@ def dispatch(
         mesh=mesh,
         seeds=seeds,
     )
-    return done, eqx.combine(new, rest[1]), metrics
+    return done, eqx.combine(new, rest[1]), metrics, broken
 
 
 def takes_step(function: Callable[..., Any]) -> bool:
@@ -93,7 +95,7 @@ def _steps(
     capacity: int,
     mesh: Mesh | None,
     seeds: int | None,
-) -> tuple[Array, PyTree, dict[str, Array]]:
+) -> tuple[Array, PyTree, dict[str, Array], Array]:
     update_arrays, dynamic = arrays
     update_rest, static = jax.tree.unflatten(rest[1], rest[0])
     update = eqx.combine(update_arrays, update_rest)
@@ -125,8 +127,10 @@ def _steps(
     shapes = jax.eval_shape(every, dynamic, keys, seed, jnp.asarray(0))[1]
     buffer = jax.tree.map(lambda shape: jnp.zeros((capacity, *shape.shape), shape.dtype), shapes)
     start = (jnp.asarray(0), dynamic, buffer, True)
-    done, dynamic, buffer, _ = jax.lax.while_loop(lambda carry: (carry[0] < count) & carry[3], body, start)
-    return gather((done, dynamic, buffer), mesh)
+    done, new, buffer, _ = jax.lax.while_loop(lambda carry: (carry[0] < count) & carry[3], body, start)
+    nonfinite = getattr(update, "nonfinite", lambda state: jnp.asarray(0))
+    broken = nonfinite(eqx.combine(new, static)) > nonfinite(eqx.combine(dynamic, static))
+    return gather((done, new, buffer, broken), mesh)
 
 
 def _check_state(old: PyTree, new: PyTree) -> None:

@@ -1,7 +1,6 @@
 """`fit`: gradient descent on a loss, for any model."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +42,13 @@ class TrainState(eqx.Module):
     average: PyTree | None
 
 
-@dataclass(frozen=True)
-class GradientUpdate:
+class GradientUpdate(eqx.Module):
     """One step of gradient descent, as an `update` for `run_updates`.
 
     Arguments:
         loss: `(model, batch, key) -> scalar` or `(scalar, metrics)`; a fourth argument is the number of steps taken.
-        optimiser: any Optax optimiser.
+            It may be a module with arrays of its own, which are not trained.
+        optimiser: any Optax optimiser, those that look at the loss (line searches, plateaus) included.
         ema: decay of the moving average, or `None`. It warms up: the decay of step `t` is `min(ema, (1+t)/(10+t))`.
     """
 
@@ -62,18 +61,31 @@ class GradientUpdate:
         weights = eqx.filter(model, eqx.is_inexact_array)
         return TrainState(model, self.optimiser.init(weights), None if self.ema is None else weights)
 
+    def nonfinite(self, state: TrainState) -> Array:
+        """How many weights are NaN or infinite; the training stops when there are more than before."""
+        leaves = jax.tree.leaves(eqx.filter(state.model, eqx.is_inexact_array))
+        return sum((jnp.sum(~jnp.isfinite(leaf)) for leaf in leaves), jnp.asarray(0))
+
     def __call__(
         self, state: TrainState, batch: PyTree, key: Array, step: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         """The state after one more step, and the metrics of the state before it."""
 
-        def value(model: PyTree) -> tuple[Array, dict[str, Array]]:
+        weights, rest = eqx.partition(state.model, eqx.is_inexact_array)
+
+        def value(weights: PyTree) -> tuple[Array, dict[str, Array]]:
+            model = eqx.combine(weights, rest)
             found = self.loss(model, batch, key, step) if takes_step(self.loss) else self.loss(model, batch, key)
             return found if isinstance(found, tuple) else (found, {})
 
-        (loss, metrics), gradient = eqx.filter_value_and_grad(value, has_aux=True)(state.model)
-        weights = eqx.filter(state.model, eqx.is_inexact_array)
-        changes, optimiser_state = self.optimiser.update(gradient, state.optimiser_state, weights)
+        (loss, metrics), gradient = jax.value_and_grad(value, has_aux=True)(weights)
+        if taken := sorted({"loss", "gradient_norm"} & set(metrics)):
+            raise InputError(f"The metric {taken[0]!r} is always kept; give the one of your loss another name.")
+        # For a complex weight JAX gives the conjugate of the direction of steepest ascent.
+        gradient = jax.tree.map(jnp.conj, gradient)
+        changes, optimiser_state = optax.with_extra_args_support(self.optimiser).update(
+            gradient, state.optimiser_state, weights, value=loss, grad=gradient, value_fn=lambda at: value(at)[0]
+        )
         model = eqx.apply_updates(state.model, changes)
         average = state.average
         if self.ema is not None:
@@ -129,9 +141,12 @@ def fit(
         The fitted model, its moving average and the history.
 
     Raises:
-        NonFiniteError: the loss or the gradient's norm stopped being finite; names the step and the last good state.
+        NonFiniteError: the loss, the gradient's norm, another metric or the weights stopped being finite; names the
+            step and the last good state.
         InputError: the data, batch size or checkpoints do not fit.
     """
+    if ema is not None and not 0 <= ema < 1:
+        raise InputError(f"The decay of the moving average is from 0 to below 1, e.g. 0.999, and {ema} was given.")
     update = GradientUpdate(loss, optimiser, ema)
     if seeds is None:
         state = update.begin(model)
@@ -140,7 +155,7 @@ def fit(
             raise InputError("To train several seeds at once, give a function from a random key to a model.")
         key, model_key = jax.random.split(key)
         models = eqx.filter_vmap(model)(jax.random.split(model_key, seeds))
-        state = eqx.filter_vmap(update.begin)(models)
+        state = eqx.filter_vmap(lambda model: update.begin(model))(models)
     state, history = run_updates(
         update,
         state,

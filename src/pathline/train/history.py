@@ -76,7 +76,7 @@ class HistoryFile:
         table = np.stack([np.asarray(column, float) for column in flat.values()], axis=1).tolist()
         rows: list[list[object]] = [[first + 1 + i, *map(repr, row)] for i, row in enumerate(table)]
         try:
-            with self.path.open("a") as file:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(_csv(rows if self._header else [wanted, *rows]))
         except OSError as error:
             raise InputError(
@@ -92,7 +92,7 @@ def read_history(path: Path | str) -> Columns:
         InputError: the file is not a history.
     """
     try:
-        with Path(path).open() as file:
+        with Path(path).open(encoding="utf-8", newline="") as file:
             names, *rows = list(csv.reader(file))
         table = np.asarray(rows, dtype=float).reshape(len(rows), len(names))
     except (OSError, ValueError, csv.Error) as error:
@@ -103,7 +103,7 @@ def read_history(path: Path | str) -> Columns:
 def _rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     """The header and the whole, readable rows by step; a row torn by a kill is left out."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return [], {}
     header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]

@@ -26,11 +26,11 @@ CHECKPOINT_SECONDS = 30.0
 
 
 class NonFiniteError(ArithmeticError):
-    """A metric stopped being finite.
+    """A metric or a weight stopped being finite.
 
     Arguments:
         step: the first step (counted from 1) with a metric that is not finite.
-        metric: which.
+        metric: which; "update" when the metrics are finite and the weights after the step are not.
         checkpoint: where the state before that step was saved, or `None` without a run directory.
     """
 
@@ -92,38 +92,40 @@ def run_updates(
     data_key, step_key = jax.random.split(key)
     source = _source(data, batch_size, data_key, seeds or 1, mesh)
     step_keys = jax.random.split(step_key, seeds) if seeds else step_key
+    update = replicate(update, mesh)
     state = replicate(jax.tree.map(lambda leaf: jnp.asarray(leaf) if eqx.is_array(leaf) else leaf, state), mesh)
     folder = None if run is None else Path(run)
-    checkpoints, step = None, 0
+    checkpoints, step, saved = None, 0, 0
     if folder is not None:
         checkpoints = Checkpoints(folder / "checkpoints", signature(state, data, batch_size, seeds, key))
-        if found := checkpoints.restore(state):
+    try:
+        if checkpoints and (found := checkpoints.restore(state)):
             step, state, position = found
+            saved = step
             if step > steps:
                 raise InputError(f"{folder} holds a training of {step} steps already; ask for more than {steps}.")
             source.resume(step, position)
-    history_file = HistoryFile(folder / "history.csv" if folder else None, writes=is_main())
-    parts, begun, saved = [history_file.resume(step)], step, step
-    take = partial(dispatch, update, source.take, capacity=source.per_dispatch, mesh=mesh, seeds=seeds)
+        history_file = HistoryFile(folder / "history.csv" if folder else None, writes=is_main())
+        parts, begun = [history_file.resume(step)], step
 
-    size, saved_at = 1, time.monotonic()
-    count = _next_count(step, size, steps, checkpoint_every, source)
-    prepared = source.prepare(step, count) if count else None
-    try:
+        # One step at first, which compiles, and one more, whose time says how many fit into a dispatch.
+        size, compiled, saved_at = 1, False, time.monotonic()
+        count = _next_count(step, size, steps, checkpoint_every, source)
+        prepared = source.prepare(step, count) if count else None
+        take = partial(dispatch, update, source.take, capacity=source.per_dispatch, mesh=mesh, seeds=seeds)
         with ProgressBar(name, steps, progress if is_main() else False) as bar:
             while step < steps:
                 began = time.monotonic()
-                done, new_state, buffer = take(state, prepared, step_keys, step, count)
+                done, new_state, buffer, broken = take(state, prepared, step_keys, step, count)
                 # The device works on; meanwhile the host makes the next batches ready.
                 following = _next_count(step + count, size, steps, checkpoint_every, source)
                 upcoming = source.prepare(step + count, following) if following else None
                 # Sliced by NumPy: JAX would compile a slice for each length.
                 metrics = {label: np.asarray(rows)[: int(done)].copy() for label, rows in buffer.items()}
-                if bad := _not_finite(metrics):
-                    row, label = bad
-                    # The same compiled loop, stopped one step earlier, gives the last good state exactly.
-                    _, good, _ = take(state, prepared, step_keys, step, row)
-                    history_file.append(step, metrics)
+                if (bad := _not_finite(metrics)) or broken:
+                    again = partial(take, state, prepared, step_keys, step)
+                    row, label, good = _last_good(again, *(bad or (count, "update")))
+                    history_file.append(step, {label: rows[: row + 1] for label, rows in metrics.items()})
                     where = checkpoints.save(step + row, good, source.position(step + row)) if checkpoints else None
                     raise NonFiniteError(step + row + 1, label, where)
                 history_file.append(step, metrics)
@@ -131,8 +133,8 @@ def run_updates(
                 state, step, prepared = new_state, step + count, upcoming
                 elapsed = max(time.monotonic() - began, 1e-9)
                 bar.update(step, count / elapsed, _newest(metrics))
-                # The first dispatch is mostly compilation and says nothing about speed.
-                wanted = 8 if size == 1 else int(count * DISPATCH_SECONDS / elapsed)
+                wanted = int(count * DISPATCH_SECONDS / elapsed) if compiled else 1
+                compiled = True
                 size, waited = agreed(int(np.clip(wanted, 1, 8 * size)), int(time.monotonic() - saved_at))
                 due = step % checkpoint_every == 0 if checkpoint_every else waited >= CHECKPOINT_SECONDS
                 if checkpoints and (due or step == steps):
@@ -180,6 +182,22 @@ def _not_finite(metrics: Columns) -> tuple[int, str] | None:
     rows = {label: ~np.isfinite(values.reshape(len(values), -1)).all(axis=1) for label, values in metrics.items()}
     found = [(int(np.argmax(row)), label) for label, row in rows.items() if row.any()]
     return min(found, default=None, key=lambda row_and_label: row_and_label[0])
+
+
+def _last_good(again: Callable[[int], tuple[Any, ...]], row: int, label: str) -> tuple[int, str, PyTree]:
+    """The last good state, at most `row` steps into a dispatch: `(its row, what the step after it broke, state)`.
+
+    The same compiled loop, stopped earlier, gives it exactly.
+    """
+    _, good, _, broken = again(row)
+    if not broken:
+        return row, label, good
+    # The weights broke before a metric told.
+    low, high = 0, row
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if again(middle)[3] else (middle, high)
+    return low, "update", again(low)[1]
 
 
 def _newest(metrics: Columns) -> float:

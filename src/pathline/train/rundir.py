@@ -45,7 +45,8 @@ def open_run(run: Path | str, config: dict[str, Any]) -> Path:
         if read_config(run) != wanted:
             raise InputError(f"{run} holds an unfinished run with another configuration; choose another --run.")
         return run
-    if run.exists() and any(run.iterdir()):
+    # A process that was killed in `write_json` leaves its temporary file, and nothing else.
+    if run.exists() and any(not file.match(f".{CONFIG}.*.part") for file in run.iterdir()):
         raise InputError(f"{run} is not empty and not a run directory; choose another --run.")
     write_json(run / CONFIG, config)
     return run
@@ -59,7 +60,7 @@ def read_config(run: Path | str) -> dict[str, Any]:
     """
     path = Path(run) / CONFIG
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{run} is not a run directory: {CONFIG} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:

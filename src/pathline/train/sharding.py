@@ -40,22 +40,33 @@ def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
 def split_streamed(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Stacked batches `[step, sample, ...]` with the sample axis split; each process brings its own samples.
 
+    What is one number for a whole batch, `[step]`, is on every device.
+
     Raises:
         InputError: the samples do not fall into equal parts.
     """
     if mesh is None:
         return jax.tree.map(jax.numpy.asarray, tree)
-    for leaf in jax.tree.leaves(tree):
-        check_batch(mesh, jax.process_count() * leaf.shape[1] if leaf.ndim > 1 else 1)
-    sharding = NamedSharding(mesh, PartitionSpec(None, mesh.axis_names))
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
+
+    def one(leaf: np.ndarray) -> jax.Array:
+        if leaf.ndim > 1:
+            check_batch(mesh, jax.process_count() * leaf.shape[1])
+        split = PartitionSpec(None, mesh.axis_names) if leaf.ndim > 1 else PartitionSpec()
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, split), leaf)
+
+    return jax.tree.map(one, tree)
 
 
 def split_batch(batch: PyTree, mesh: Mesh | None) -> PyTree:
     """Inside a compiled step: the batch `[sample, ...]` split over all devices."""
     if mesh is None:
         return batch
-    return eqx.filter_shard(batch, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+
+    def one(leaf: jax.Array) -> jax.Array:
+        split = PartitionSpec(mesh.axis_names) if leaf.ndim else PartitionSpec()
+        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, split))
+
+    return jax.tree.map(one, batch)
 
 
 def gather(tree: PyTree, mesh: Mesh | None) -> PyTree:
