@@ -1,46 +1,61 @@
-"""`python -m benchmarks [NAME ...]`: run the benchmarks, print their tables and keep them in `benchmarks/results/`.
+"""`python -m benchmarks [NAME ...]`: run the benchmarks, print their tables and keep them in `benchmarks/results/`;
+`python -m benchmarks --page`: put what is kept there into `docs/benchmarks.md`.
 
 Each module here with a function `main() -> list[dict]` is a benchmark. Ours and the peer run in the same process, on
-the same two cores. A row has `name`, `against`, `ours` and `peer` (median seconds), `ratio` (`peer / ours`, above 1
-Pathline is faster), `spread` (its quartiles), `sizes`, and where something was aimed for `target` and `met`.
+the same two cores; each benchmark is a process of its own, so that none inherits the threads of another. A row has
+`name`, `against`, `ours` and `peer` (median seconds), `ratio` (`peer / ours`, above 1 Pathline is faster), `spread`
+(its quartiles), `sizes`, and where something was aimed for `target` and `met`.
 """
 
 import os
 import platform
+import resource
+import subprocess
 import sys
-from collections.abc import Callable
+import time
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import PAGE, RESULTS, renewed, table
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 
-from pathline.atomic import write_json
+from pathline.atomic import write_json, write_text
 
-HERE = Path(__file__).parent
+BENCHMARKS = ("import_time", "train_loop", "neural_ode")
 CORES = 2
 PACKAGES = ("pathline", "jax", "equinox", "diffrax", "optax", "numpy", "torch", "torchdiffeq")
 
 
-def run(names: list[str]) -> None:
-    """Run the benchmarks of those names, or all."""
+def run(name: str) -> None:
+    """Run one benchmark in this process, and keep and print its rows."""
     if hasattr(os, "sched_setaffinity"):
-        # Before any of them starts its threads.
+        # Before any thread starts.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    known = [path.stem for path in sorted(HERE.glob("*.py")) if path.stem != "__main__"]
-    if unknown := set(names) - set(known):
-        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
-    console = Console()
-    for name in names or known:
-        main: Callable[[], list[dict[str, Any]]] | None = getattr(import_module(f"benchmarks.{name}"), "main", None)
-        if main is None:  # a helper
-            continue
-        rows = main()
-        console.print(_table(name, rows))
-        found = {"name": name, "rows": rows, "versions": _versions(), "cores": CORES}
-        write_json(HERE / "results" / f"{name}.json", found)
+    began, before = time.perf_counter(), _seconds_of_others()
+    rows = import_module(f"benchmarks.{name}").main()
+    seconds, after = time.perf_counter() - began, _seconds_of_others()
+    found: dict[str, Any] = {"name": name, "rows": rows, "versions": _versions(), "cores": CORES, "seconds": seconds}
+    if before is not None and after is not None:
+        found["others"] = max(0.0, (after - before) / seconds)
+    write_json(RESULTS / f"{name}.json", found)
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else 160).print(Markdown(table(found)))
+
+
+def _seconds_of_others() -> float | None:
+    """Seconds of processor time that other processes have taken so far: whether the machine was busy."""
+    try:
+        user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    except (OSError, ValueError):
+        return None
+    own = sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own
 
 
 def _versions() -> dict[str, str]:
@@ -53,17 +68,19 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _table(name: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=name, caption="Medians in milliseconds; ratio = peer / ours, with quartiles.")
-    for column in ("what", "against", "ours", "peer", "ratio", "spread", "target"):
-        table.add_column(column, justify="left" if column in ("what", "against", "target") else "right")
-    for row in rows:
-        low, high = row["spread"]
-        goal = f"{row['target']}: {'met' if row['met'] else 'MISSED'}" if "target" in row else ""
-        times = f"{1e3 * row['ours']:.3g}", f"{1e3 * row['peer']:.3g}"
-        table.add_row(row["name"], row["against"], *times, f"{row['ratio']:.3g}", f"{low:.3g} to {high:.3g}", goal)
-    return table
+def main(names: list[str]) -> int:
+    """Run the benchmarks of those names, or all; or renew the page."""
+    if names == ["--page"]:
+        write_text(PAGE, renewed(PAGE.read_text(encoding="utf-8")))
+        return 0
+    if unknown := set(names) - set(BENCHMARKS):
+        print(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.")
+        return 2
+    if len(names) == 1:
+        run(names[0])
+        return 0
+    return max(subprocess.run([sys.executable, "-m", "benchmarks", name]).returncode for name in names or BENCHMARKS)
 
 
 if __name__ == "__main__":
-    run(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from benchmarks.timing import row, take_turns
 GROUND = "import jax, equinox, diffrax"
 IMPORT_LIMIT = 0.3
 HELP_LIMIT = 0.7
-REPEATS = 9
+REPEATS = 7
 
 
 def started(*arguments: str) -> Callable[[], None]:

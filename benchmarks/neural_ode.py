@@ -4,7 +4,8 @@ Both start from the same weights and do the same work: the same network, Dormand
 and the same step control, the same output times, 32 bits, the mean square error, its gradient, an update of Adam. The
 numbers of evaluations are compared before anything is timed. torchdiffeq solves a batch as one system with common
 steps; so do we in the rows that say so. It runs as `odeint`, which differentiates the solver and is its faster way;
-`odeint_adjoint`, which solves the adjoint equation backwards, has a row of its own.
+`odeint_adjoint`, which solves the adjoint equation backwards, has a row of its own. PyTorch runs with one thread or
+two, whichever is faster at that size.
 """
 
 from collections.abc import Callable
@@ -26,8 +27,8 @@ from pathline.train import GradientUpdate, fit
 TOLERANCE = 1e-5
 TIMES = np.linspace(0.0, 10.0, 51, dtype=np.float32)
 MAX_STEPS = 64
-REPEATS = 11
-THREADS = 2
+REPEATS = 9
+THREADS = (1, 2)
 LEARNING_RATE = 1e-3
 
 
@@ -103,6 +104,24 @@ def our_step(model: Model, truth: Array, loss: Callable[..., Array]) -> Callable
     return step
 
 
+def best_threads(model: Model, truth: Array) -> int:
+    """The number of threads with which the peer is fastest; it is set."""
+
+    def with_threads(count: int) -> Callable[[], float]:
+        step = peer_step(model, truth, torchdiffeq.odeint)
+
+        def call() -> float:
+            torch.set_num_threads(count)
+            return step()
+
+        return call
+
+    seconds = take_turns({str(count): with_threads(count) for count in THREADS}, repeats=5)
+    best = min(THREADS, key=lambda count: seconds[str(count)].min())
+    torch.set_num_threads(best)
+    return best
+
+
 def peer_step(model: Model, truth: Array, odeint: Callable[..., torch.Tensor]) -> Callable[[], float]:
     network, goal, times = Peer(model.network), torch.tensor(np.asarray(truth)), torch.tensor(TIMES)
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
@@ -167,13 +186,17 @@ def compared(batch: int | None, width: int, *, calls: int, target: float | None 
     model = trained(width, many)
     truth = many[:, 0] if batch is None else many
     count = evaluations(model, truth)
+    threads = best_threads(model, truth)
     candidates = {"ours": our_step(model, truth, together), "odeint": peer_step(model, truth, torchdiffeq.odeint)}
     if batch is not None:
         candidates["apart"] = our_step(model, truth, apart)
     found = take_turns(candidates, repeats=REPEATS, calls=calls)
     name = "training step, " + ("one trajectory" if batch is None else f"{batch} trajectories")
     peer = f"torchdiffeq {torchdiffeq.__version__} odeint"
-    sizes = f"network 2-{width}-{width}-2, {len(TIMES)} times, tolerance {TOLERANCE:g}, {count} evaluations"
+    sizes = (
+        f"network 2-{width}-{width}-2, {len(TIMES)} times, tolerance {TOLERANCE:g}, {count} evaluations, "
+        f"PyTorch with {threads} thread{'s' if threads > 1 else ''}"
+    )
     together_name = name if batch is None else f"{name} as one system"
     rows = [row(together_name, found["ours"], found["odeint"], against=peer, sizes=sizes, target=target)]
     if batch is not None:
@@ -189,7 +212,6 @@ def compared(batch: int | None, width: int, *, calls: int, target: float | None 
 
 def main() -> list[dict[str, Any]]:
     """A batch and a single trajectory of a small network, and a larger batch of a wider one."""
-    torch.set_num_threads(THREADS)
     return [
         *compared(128, 64, calls=3, target=1.2),
         *compared(None, 64, calls=5, target=3.0),

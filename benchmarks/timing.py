@@ -57,5 +57,5 @@ def row(
         "sizes": sizes,
     }
     if target is not None:
-        found |= {"target": f"ratio >= {target:g}", "met": found["ratio"] >= target}
+        found |= {"target": f"ratio >= {target:.3g}", "met": found["ratio"] >= target}
     return found
