@@ -30,6 +30,8 @@ def existing(path: Path | str, suffixes: tuple[str, ...]) -> Path:
         raise InputError(f"{str(path)[:80]!r} cannot be opened ({_why(error)}); check the path.") from error
     if not exists:
         raise InputError(f"There is no file {path}{nearest(path.name, siblings)}; check the path.")
+    if not (path.is_dir() or path.is_file()):
+        raise InputError(f"{path} is no regular file; copy its content into one.")
     if path.is_dir() != (path.suffix.lower() == ".zarr"):
         kind = "is a folder, not a file" if path.is_dir() else "is a file; a Zarr store is a folder"
         raise InputError(f"{path} {kind}; check the path.")
@@ -53,7 +55,7 @@ def check_size(path: Path, size: int) -> None:
 
 @contextmanager
 def told_in_one_sentence(path: Path, kind: str) -> Iterator[None]:
-    """Whatever a parser raises for a malformed file becomes an `InputError` that names the file.
+    """Whatever a parser raises for a malformed file becomes an `InputError` of one line that names the file.
 
     Readers of NetCDF, HDF5, Parquet and images raise all kinds of errors for damaged files, so every kind is caught;
     the original stays attached as the cause.
@@ -61,16 +63,19 @@ def told_in_one_sentence(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if "\n" not in str(error):
+        message = " ".join(str(error).split())
+        # A data type does not know the file that its arrays come from.
+        message = message if _line(path) in message or repr(path.stem) in message else f"{_line(path)}: {message}"
+        if message == str(error):
             raise
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(message) from error
     except ImportError as error:
-        raise InputError(f"{path} needs a package that is not installed ({_why(error)}); install it.") from error
+        raise InputError(f"{_line(path)} needs a package that is not installed ({_why(error)}); install it.") from error
     except MemoryError as error:
-        raise InputError(f"{path} asks for more memory than there is; it is damaged or too large.") from error
+        raise InputError(f"{_line(path)} asks for more memory than there is; it is damaged or too large.") from error
     except Exception as error:
         raise InputError(
-            f"{path} cannot be read as {kind} ({_why(error)}); it is damaged or of another kind."
+            f"{_line(path)} cannot be read as {kind} ({_why(error)}); it is damaged or of a kind that is not read; export it again."
         ) from error
 
 
@@ -87,9 +92,17 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             found = {name: archive[name] for name in archive.files}
         if not all(isinstance(value, np.ndarray) for value in found.values()):
             raise InputError(f"{path} holds something that is not an array; save it again with numpy.savez.")
+        # Text of no characters takes no room in the file, and Python objects in memory.
+        check_size(
+            path, sum(max(array.nbytes, 8 * array.size) for array in found.values() if array.dtype.kind in "SUV")
+        )
         return found
 
 
 def _why(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0][:120] if lines else type(error).__name__).rstrip(".")
+    return " ".join(lines[0].split())[:120].rstrip(".") if lines else type(error).__name__
+
+
+def _line(path: Path) -> str:
+    return " ".join(str(path).split())

@@ -12,8 +12,8 @@ _MISSING = {"", "na", "nan", "n/a", "#n/a", "null", "none", "-", "--", "?", ".",
 def to_number(cell: Any) -> float | None:
     """The number that a cell holds, or `None`."""
     try:
-        # Python reads 1_000 as a number; in a file it is more likely a label.
-        return None if isinstance(cell, str) and "_" in cell else float(cell)
+        # Python reads 1_000 as a number; in a file it is more likely a label. An array of one number is none.
+        return None if (isinstance(cell, str) and "_" in cell) or isinstance(cell, np.ndarray) else float(cell)
     except (ValueError, TypeError, OverflowError):
         return None
 

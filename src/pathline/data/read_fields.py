@@ -46,7 +46,8 @@ def read_fields(
     (or sample, batch, ensemble, member, run, ...), time (or t, date, step, frame, or an axis with dates), channel (or
     component, variable, feature); all others are axes of space. A trajectory or channel axis that is absent is added.
     Several variables become channels. In NPZ files an array called `values` has the shape `[trajectory, time, channel,
-    *space]`, and `times` may stand beside it.
+    *space]`, and `times` may stand beside it. Where the file does not name axes, one-dimensional arrays with the names
+    in `dims` are the coordinates along them.
 
     Arguments:
         path: the file, or the folder of a Zarr store.
@@ -61,7 +62,7 @@ def read_fields(
         InputError: the file is missing, damaged or of another kind; a variable does not exist, is not numeric or lies
             on another grid; no axis is time; two times are the same; it would take over 4 GiB.
     """
-    path = existing(path, FIELDS_SUFFIXES)
+    path = Path(path)
     wanted = [variables] if isinstance(variables, str) else None if variables is None else list(variables)
     with told_in_one_sentence(path, f"{path.suffix[1:].lower()} fields"), _opened(path) as data:
         chosen = _choose(data, wanted, path)
@@ -69,7 +70,7 @@ def read_fields(
         roles = _roles(data[chosen[0]], axes, path)
         check_size(path, sum(data[name].nbytes for name in chosen))
         arrays = [np.asarray(data[name].to_numpy()) for name in chosen]
-        points = [_coordinate(data[chosen[0]], place, path) for place in range(len(axes))]
+        points = [_coordinate(data, chosen[0], place, axes[place], path) for place in range(len(axes))]
         units = [" ".join(str(data[name].attrs.get("units", "")).split()) for name in chosen]
 
         space = [place for place in range(len(axes)) if place not in roles.values()]
@@ -93,6 +94,7 @@ def read_fields(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[xarray.Dataset]:
+    existing(path, FIELDS_SUFFIXES)
     with _archive_as_dataset(path) if path.suffix.lower() == ".npz" else open_dataset(path) as data:
         yield data
 
@@ -130,7 +132,10 @@ def _choose(data: xarray.Dataset, wanted: list[str] | None, path: Path) -> list[
         raise InputError(f"Name each variable once; {path} has {known}.")
     most = max((data[name].ndim for name in numeric), default=0)
     if not most:
-        raise InputError(f"{path} has no array of numbers; export it again, or check that it is the right file.")
+        raise InputError(
+            f"{path} has no array of numbers with axes outside of groups; check that it is the right file, or export "
+            "its arrays to the top."
+        )
     chosen = wanted or [name for name in numeric if data[name].ndim == most]
     for name in chosen:
         same = data[name].dims == data[chosen[0]].dims or (_unnamed(data[name]) and _unnamed(data[chosen[0]]))
@@ -186,12 +191,17 @@ def _dated(array: xarray.DataArray, name: Any) -> bool:
     return name in array.coords and array.coords[name].dtype.kind == "M"
 
 
-def _coordinate(array: xarray.DataArray, place: int, path: Path) -> np.ndarray | None:
-    name = array.dims[place]
-    if name not in array.coords or array.coords[name].dims != (name,):
+def _coordinate(data: xarray.Dataset, name: str, place: int, axis: str, path: Path) -> np.ndarray | None:
+    array = data[name]
+    dim = array.dims[place]
+    if dim in array.coords and array.coords[dim].dims == (dim,):
+        found = array.coords[dim]
+    elif str(dim).startswith("phony_dim_") and axis in data.variables and data[axis].shape == array.shape[place:][:1]:
+        found = data[axis]
+    else:
         return None
-    check_size(path, array.coords[name].nbytes)
-    return np.asarray(array.coords[name].to_numpy())
+    check_size(path, found.nbytes)
+    return np.asarray(found.to_numpy())
 
 
 def _channels_joined(

@@ -97,7 +97,7 @@ def _decoded(images: list[Path], folder: Path) -> Float[np.ndarray, "sample chan
                     "bring all to one size."
                 )
             size = image.size
-            grey = grey and image.mode in ("1", "L", "I;16")
+            grey = grey and image.mode in ("1", "L", "LA", "I;16")
     assert size is not None
     shape = (len(images), 1 if grey else 3, size[1], size[0])
     check_size(folder, 4 * int(np.prod(shape)))

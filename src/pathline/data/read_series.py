@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,17 @@ def read_series(
     """Quantities measured over time, from a file.
 
     Tables (.csv .tsv .txt .parquet) have one row for each time. The time column is the one named `time`; else columns
-    year and month (and day), or date and time, together; else the first whose name begins with time, date, timestamp,
-    year or t; else the first that holds dates; else a counter (step, index, month, ...) that increases throughout; else
-    the rows are counted. Whole numbers in a column called year are calendar years. Empty cells, `NA`, `nan`, `null`,
-    `?` and `-` are gaps. NPZ files hold `values` `[time]` or `[time, column]` and optionally `times`, `mask` (true
-    where observed) and `names`. NetCDF files (.nc) give every numeric variable with one dimension, the same for all;
-    dimensions of length one are left out.
+    year and month (and day, hour, minute, second), or date and time of day, together; else the first called time,
+    date, timestamp, epoch, year, when or t, perhaps with a unit, as in `time (s)`; else the first that holds dates;
+    else a counter (step, index, month, ...) that increases throughout; else the rows are counted. Whole numbers in a
+    column called year are calendar years, those like 20240131 are dates, and those called timestamp, epoch or unix are
+    seconds since 1970 (or thousandths, ...) where that gives years from 2001 to 2099. Of dates like 31.12.1999 the day
+    comes first; 12/31/1999 is read where only one order is possible in the whole column. Empty cells, `NA`, `nan`,
+    `null`, `?` and `-` are gaps.
+
+    NPZ files hold `values` `[time]` or `[time, column]` and optionally `times`, `mask` (true where observed) and
+    `names`. NetCDF files (.nc) give every numeric variable with one dimension, the same for all; dimensions of length
+    one are left out.
 
     Arguments:
         path: the file.
@@ -51,9 +57,10 @@ def read_series(
         InputError: the file is missing, empty, damaged or of another kind; a column does not exist or is not numeric
             (naming the cell); two rows have the same time; nothing is left.
     """
-    path = existing(path, SERIES_SUFFIXES)
+    path = Path(path)
     wanted = None if columns is None else [columns] if isinstance(columns, str) else list(columns)
     with told_in_one_sentence(path, f"a {path.suffix[1:].lower()} table"):
+        existing(path, SERIES_SUFFIXES)
         readers = {".parquet": _from_parquet, ".nc": _from_netcdf, ".npz": _from_archive}
         frame, dimension = readers.get(path.suffix.lower(), _from_text)(path, wanted)
         if frame.empty:
@@ -63,6 +70,7 @@ def read_series(
         if None not in (time, dimension) and time != dimension:
             frame = frame.drop(columns=dimension)
         table, moments = split_time(frame, dimension if time is None else time, path)
+        table = table.drop(columns=frame.attrs.get("numbering", []), errors="ignore")
         values, names = _numeric(table, wanted, path)
         order = _sorted_order(moments, path)
         found = Series.from_arrays(moments[order], values[order], names=names, title=path.stem)
@@ -70,21 +78,38 @@ def read_series(
 
 
 def _from_text(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, None]:
-    check_size(path, path.stat().st_size)
+    # In memory a cell of a few characters is an object of some sixty bytes.
+    check_size(path, 8 * path.stat().st_size)
     return read_text_table(path), None
 
 
 def _from_parquet(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, None]:
+    import pyarrow
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        # Repeated values take next to no room in the file.
-        check_size(path, 8 * file.metadata.num_rows * file.metadata.num_columns)
-        frame = file.read().to_pandas()
-    # Times may be kept in the index.
-    frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
-    frame.columns = [" ".join(str(name).split()) or f"column{place + 1}" for place, name in enumerate(frame.columns)]
+    # Repeated texts and lists take next to no room in the file: texts are kept once each, lists left alone.
+    schema = pyarrow.parquet.read_schema(path)
+    texts = [field.name for field in schema if _is_text(field.type)]
+    flat = [field.name for field in schema if not pyarrow.types.is_nested(field.type)]
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
+        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+        chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+        check_size(path, sum(max(8 * chunk.num_values, chunk.total_uncompressed_size) for chunk in chunks))
+        frame = file.read(columns=flat).to_pandas()
+    # Times may be kept in the index. Numbers that have no name are those of the rows, and nothing that was measured.
+    counted = isinstance(frame.index, pd.RangeIndex)
+    unnamed = not counted and frame.index.name is None and pd.api.types.is_numeric_dtype(frame.index.dtype)
+    frame = frame if counted else frame.reset_index()
+    names = [" ".join(str(name).split()) or f"column{place + 1}" for place, name in enumerate(frame.columns)]
+    frame.columns = names
+    frame.attrs["numbering"] = names[:1] if unnamed else []
     return frame, None
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
 
 
 def _from_netcdf(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, str | None]:
@@ -93,7 +118,7 @@ def _from_netcdf(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, st
         for name in data.data_vars:
             array = data[name]
             array = array.squeeze(drop=True) if array.ndim > 1 else array
-            if array.ndim == 1 and (wanted is None or name in wanted):
+            if array.ndim == 1 and (array.dtype.kind in "iufbM" if wanted is None else name in wanted):
                 flat[str(name)] = array
         if not flat:
             asked = "" if wanted is None else f" among {listed(wanted)}"
@@ -110,7 +135,9 @@ def _from_netcdf(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, st
         ]
         chosen = {**{name: along[name] for name in times[:1]}, **flat}
         check_size(path, sum(8 * array.size for array in chosen.values()))
-        frame = pd.DataFrame({" ".join(name.split()): array.to_numpy() for name, array in chosen.items()})
+        # Columns are named last: two names may differ in nothing but blanks.
+        frame = pd.DataFrame(dict(enumerate(array.to_numpy() for array in chosen.values())))
+        frame.columns = [" ".join(name.split()) for name in chosen]
         return frame, " ".join(times[0].split()) if times else None
 
 
@@ -130,14 +157,17 @@ def _from_archive(path: Path, wanted: list[str] | None) -> tuple[pd.DataFrame, s
         mask = arrays["mask"][:, None] if arrays["mask"].ndim == 1 else arrays["mask"]
         if mask.dtype.kind not in "biu" or mask.shape not in (values.shape, (len(values), 1)):
             raise InputError(
-                f"'mask' in {path} is {mask.dtype}{mask.shape}, and 'values' has the shape {values.shape}; make it "
+                f"'mask' in {path} is {mask.dtype}{mask.shape}, and 'values' is {values.shape}; make it "
                 "true or false for each."
             )
         values = np.where(mask.astype(bool), values, np.nan)
     default = [f"x{i + 1}" for i in range(values.shape[1])] if values.shape[1] > 1 else ["x"]
-    names = [" ".join(str(name).split()) for name in arrays["names"].ravel()] if "names" in arrays else default
-    if len(names) != values.shape[1]:
-        raise InputError(f"'names' in {path} has {len(names)} entries and 'values' has {values.shape[1]} columns.")
+    given = arrays.get("names", np.asarray(default)).ravel()
+    if len(given) != values.shape[1]:
+        raise InputError(
+            f"'names' in {path} has {len(given)} entries and 'values' has {values.shape[1]} columns; give one for each."
+        )
+    names = [" ".join(str(name).split()) for name in given]
     if "times" in names:
         raise InputError(f"A column of {path} is called 'times', as the array of the times is; rename it.")
     times = arrays.get("times", np.arange(len(values), dtype=float))
@@ -175,6 +205,8 @@ def _numeric(frame: pd.DataFrame, columns: list[str] | None, path: Path) -> tupl
 
 
 def _sorted_order(moments: np.ndarray, path: Path) -> np.ndarray:
+    # What differs by less than a microsecond becomes the same.
+    moments = moments.astype("datetime64[us]") if moments.dtype.kind == "M" else moments
     order = np.argsort(moments, kind="stable")
     ordered = moments[order]
     if (same := ordered[1:] == ordered[:-1]).any():

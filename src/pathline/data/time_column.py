@@ -1,14 +1,14 @@
 """Which column of a table holds the times, and what they are."""
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pathline.data.numbers import column_numbers, is_missing, listed
+from pathline.data.dates import Wrong, as_dates, month_number
+from pathline.data.numbers import column_numbers, listed
 from pathline.errors import InputError, nearest
 
 _UNIT = r"([ _]*(\(.*\)|\[.*\]|utc|gmt|ms|s|sec|seconds?|min|minutes?|h|hours?|d|days?|years?))?"
@@ -21,10 +21,10 @@ _SYMBOL = re.compile(r"t([ _]*(\(.*\)|\[.*\]|ms|s|min|h|d))?")
 _COUNTERS = re.compile(
     rf"(second|seconds|minute|hour|day|week|month|quarter|step|steps|index|frame){_UNIT}", re.IGNORECASE
 )
-_COMPACT = re.compile(r"(1[6-9]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-_DOTTED = re.compile(r"\d{1,2}\.\d{1,2}\.\d{4}.*")
-_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d([.]\d+)?)?")
-_SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-]\d{4}.*")
+# Digits without marks, by how many there are: the year and month alone could be a count.
+_COMPACT = {6: "%Y%m", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_COMPACT_DIGITS = re.compile(r"(1[6-9]|20|21)\d\d(0[1-9]|1[0-2])\d*")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d([.]\d+)?)?( ?[AaPp][Mm])?")
 
 
 def split_time(frame: pd.DataFrame, time: str | None, path: Path) -> tuple[pd.DataFrame, np.ndarray]:
@@ -43,11 +43,17 @@ def split_time(frame: pd.DataFrame, time: str | None, path: Path) -> tuple[pd.Da
             raise InputError(
                 f"{path} has no column {time!r}{nearest(time, frame.columns)}; it has {listed(frame.columns)}."
             )
+        frame = _without_empty_rows(frame)
         return frame.drop(columns=time), _moments_of(frame[time], path)
+    # A row of empty cells is a gap where rows are counted, and nothing where they have times.
+    counted, frame = frame, _without_empty_rows(frame)
     if (joined := _from_parts(frame)) is not None:
         return joined
     if frame.shape[1] == 1:
-        return frame, np.arange(len(frame), dtype=float)
+        moments, wrong = as_moments(frame.iloc[:, 0])
+        if wrong is None and moments.dtype.kind == "M":
+            raise InputError(f"{path} has no column besides the time; it needs at least one.")
+        return counted, np.arange(len(counted), dtype=float)
     for name in (name for name in frame.columns if _NAMES.fullmatch(name) or _SYMBOL.fullmatch(name)):
         moments, wrong = as_moments(frame[name])
         if wrong is None:
@@ -62,84 +68,73 @@ def split_time(frame: pd.DataFrame, time: str | None, path: Path) -> tuple[pd.Da
     for place, name in enumerate(frame.columns):
         # The counter that some programs write first has no name, which has become `column1`.
         if _COUNTERS.fullmatch(name) or (place == 0 and name == "column1" and "column2" not in frame.columns):
-            numbers, _ = column_numbers(frame[name])
-            if np.all(np.isfinite(numbers)) and np.all(np.diff(numbers) > 0):
-                return frame.drop(columns=name), numbers
-    return frame, np.arange(len(frame), dtype=float)
+            moments, wrong = as_moments(frame[name])
+            if wrong is None and np.all(moments[1:] > moments[:-1]):
+                return frame.drop(columns=name), moments
+    return counted, np.arange(len(counted), dtype=float)
 
 
-def as_moments(column: Any) -> tuple[np.ndarray, int | None]:
-    """Times, and the row of the first cell that is none.
+def _without_empty_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    empty = np.all([frame[name].astype(object) == "" for name in frame.columns], axis=0)
+    return frame.loc[~empty].reset_index(drop=True) if empty.any() else frame
 
-    Of dates like 31.12.1999 the day comes first. Those like 12/31/1999 are read in the one order in which all of them
-    exist; if both do, the first row counts as no date.
-    """
+
+def as_moments(column: Any) -> tuple[np.ndarray, Wrong | None]:
+    """Times, numbers or `datetime64`, and the first cell that is none."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return _checked(pd.to_datetime(column, utc=True))
+        stamps = pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy()
+        missing = np.isnat(stamps)
+        return stamps, (int(np.argmax(missing)), "which is missing; mend it") if missing.any() else None
     numbers, wrong = column_numbers(column)
-    if wrong is None and np.all(np.isfinite(numbers)):
+    finite = np.isfinite(numbers)
+    if wrong is None and finite.all():
         return _as_calendar(numbers, str(column.name)), None
-    if np.isfinite(numbers).any():
-        return numbers, int(np.argmin(np.isfinite(numbers)))
-    return _as_dates([str(cell).strip() for cell in column])
-
-
-def _as_dates(cells: list[str]) -> tuple[np.ndarray, int | None]:
-    # Without a year pandas makes a date of almost anything.
-    undated = next((row for row, cell in enumerate(cells) if is_missing(cell) or not re.search(r"\d{4}", cell)), None)
-    if undated is not None:
-        return np.empty(0, "datetime64[us]"), undated
-    attempts: list[dict[str, Any]] = [{"format": "ISO8601"}, {}]
-    if _DOTTED.fullmatch(cells[0]):
-        attempts = [{"dayfirst": True}]
-    elif _SLASHED.fullmatch(cells[0]):
-        parts = [match for match in map(_SLASHED.fullmatch, cells) if match]
-        day_first, month_first = (all(int(match[place]) <= 12 for match in parts) for place in (2, 1))
-        if day_first and month_first and any(int(match[1]) != int(match[2]) for match in parts):
-            return np.empty(0, "datetime64[us]"), 0
-        attempts = [{"dayfirst": day_first}]
-    results = []
-    for options in attempts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results.append(_checked(pd.to_datetime(pd.Series(cells), errors="coerce", utc=True, **options)))
-        if results[-1][1] is None:
-            return results[-1]
-    return max(results, key=lambda result: result[1] or 0)
-
-
-def _checked(dates: Any) -> tuple[np.ndarray, int | None]:
-    stamps = dates.dt.tz_localize(None).to_numpy()
-    missing = np.isnat(stamps)
-    return stamps, int(np.argmax(missing)) if missing.any() else None
+    if finite.any():
+        return numbers, (int(np.argmin(finite)), "which is not a number, as others are; mend it")
+    return as_dates([str(cell).strip() for cell in column])
 
 
 def _as_calendar(numbers: np.ndarray, name: str) -> np.ndarray:
-    """Whole numbers called year are calendar years, and those called date may be 20240131."""
-    whole = np.all(numbers == np.round(numbers))
+    """Dates, where the name of the column and all its numbers say so: years, 20240131, or seconds since 1970."""
+    whole = len(numbers) > 0 and np.all(numbers == np.round(numbers))
     if whole and re.fullmatch(r"years?", name, re.IGNORECASE) and np.all((numbers > 0) & (numbers < 9999)):
         return np.asarray([f"{int(year):04d}-01-01" for year in numbers], dtype="datetime64[us]")
-    if whole and "date" in name.lower() and all(_COMPACT.fullmatch(f"{number:.0f}") for number in numbers):
-        dates = pd.to_datetime([f"{number:.0f}" for number in numbers], format="%Y%m%d", errors="coerce")
-        return numbers if dates.hasnans else dates.to_numpy()
+    if whole and re.search(r"date|time|stamp|month", name, re.IGNORECASE):
+        written = [f"{number:.0f}" for number in numbers]
+        digits = len(written[0])
+        known = digits in _COMPACT and (digits > 6 or re.search(r"date|month", name, re.IGNORECASE))
+        if known and all(len(text) == digits and _COMPACT_DIGITS.fullmatch(text) for text in written):
+            dates = pd.to_datetime(pd.Series(written), format=_COMPACT[digits], errors="coerce")
+            return numbers if dates.isna().any() else dates.to_numpy()
+    if len(numbers) and re.search(r"date|stamp|epoch|unix", name, re.IGNORECASE):
+        for per_second in (1, 1e3, 1e6, 1e9):
+            # From 2001 to 2100: smaller ones may count something else.
+            if np.all((numbers >= 1e9 * per_second) & (numbers < 4.1e9 * per_second)):
+                return np.round(numbers / (per_second / 1e6)).astype(np.int64).view("datetime64[us]")
     return numbers
 
 
 def _from_parts(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray] | None:
-    """Times from columns date and time of day, or year, month and perhaps day."""
+    """Times from columns date and time of day, or year, month and perhaps day, hour, minute and second."""
     found = {str(name).lower(): name for name in frame.columns}
     if {"date", "time"} <= found.keys():
         used = ["date", "time"]
-        if not all(_TIME_OF_DAY.fullmatch(str(cell)) for cell in frame[found["time"]]):
+        pairs = list(zip(frame[found["date"]], frame[found["time"]], strict=True))
+        if not all(_TIME_OF_DAY.fullmatch(str(hour)) for _, hour in pairs):
             return None
-        moments, wrong = _as_dates(
-            [f"{day} {hour}" for day, hour in zip(frame[found["date"]], frame[found["time"]], strict=True)]
-        )
+        moments, wrong = as_dates([f"{day} {hour}" for day, hour in pairs])
         if wrong is not None:
             return None
     elif {"year", "month"} <= found.keys():
-        used = [part for part in ("year", "month", "day") if part in found]
+        used = ["year", "month"]
+        for part in ("day", "hour", "minute", "second"):
+            if part not in found:
+                break
+            used.append(part)
         numbers = {part: column_numbers(frame[found[part]])[0] for part in used}
+        if np.isnan(numbers["month"]).all():
+            names = [month_number(str(cell)) for cell in frame[found["month"]]]
+            numbers["month"] = np.asarray([np.nan if number is None else number for number in names], float)
         if not all(np.all(np.isfinite(part)) and np.all(part == np.round(part)) for part in numbers.values()):
             return None
         dates = pd.to_datetime(pd.DataFrame({"day": 1.0, **numbers}), errors="coerce")
@@ -159,11 +154,7 @@ def _moments_of(column: Any, path: Path) -> np.ndarray:
     return moments
 
 
-def _neither(column: Any, row: int, path: Path) -> InputError:
+def _neither(column: Any, wrong: Wrong, path: Path) -> InputError:
+    row, reason = wrong
     cell = " ".join(str(column.iloc[row]).split())[:40]
-    if _SLASHED.fullmatch(cell):
-        return InputError(
-            f"Row {row + 1} of {path} has the time {cell!r}, which may have the day or the month first; write it like "
-            "1998-07-01."
-        )
-    return InputError(f"Row {row + 1} of {path} has the time {cell!r}, neither a number nor a date; mend it.")
+    return InputError(f"Row {row + 1} of {path} has the time {cell!r}, {reason}.")
