@@ -70,5 +70,5 @@ def test_too_many_lags_are_refused():
     series = Series.from_arrays(None, np.arange(40.0))
     with pytest.raises(InputError, match="30 rows to learn from, too few for 20 lags and a horizon of 4"):
         Linear(lags=20).fit(series, horizon=4, key=KEY)
-    with pytest.raises(InputError, match="at least one lag"):
+    with pytest.raises(InputError, match="lags of linear cannot be 0; it must be at least 1"):
         Linear(lags=0).fit(series, horizon=4, key=KEY)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Array
 
 from pathline.data import Series
 from pathline.errors import InputError
-from pathline.forecast.forecaster import Forecaster, ForecastMethod, default_horizon
+from pathline.forecast.forecaster import Forecaster, ForecastMethod, default_horizon, least_rows
 from pathline.forecast.rolling_origin import Evaluation, evaluate, recalibrated
 from pathline.measure import rmse
 from pathline.train import NonFiniteError, save
@@ -83,11 +84,8 @@ def compare(
         InputError: no method could be fitted; says why for the first.
     """
     ahead = default_horizon(series) if horizon is None else horizon
-    if ahead >= len(series):
-        raise InputError(
-            f"A horizon of {ahead} is longer than {series.title!r} with its {len(series)} rows; shorten it."
-        )
-    start = len(series) - max(round(test * len(series)), ahead)
+    _check_rows(series, ahead, test)
+    start = _first_of_test(len(series), ahead, test)
     began, rows, fitted, evaluations = time.monotonic(), [], {}, {}
     for name, method in methods.items():
         left = budget - (time.monotonic() - began)
@@ -128,3 +126,24 @@ def compare(
             row["skill"] = 1.0 - row["rmse"] / reference if reference else float("nan")
     rows.sort(key=lambda row: row.get("validation", np.inf))
     return Comparison(rows[0]["method"], rows, fitted, evaluations, ahead)
+
+
+def _check_rows(series: Series, horizon: int, test: float) -> None:
+    """Refuse a series that is too short for its horizon, before anything is fitted.
+
+    Raises:
+        InputError: says how many rows are needed, the test part included.
+    """
+    if horizon < 1:
+        raise InputError(f"The horizon must be at least 1 step, and {horizon} was asked for.")
+    fitted = least_rows(horizon)
+    needed = next(rows for rows in count(fitted + horizon) if _first_of_test(rows, horizon, test) >= fitted)
+    if len(series) < needed:
+        raise InputError(
+            f"{series.title!r} has {len(series)} rows; comparing forecasts of {horizon} step{'s'[: horizon != 1]} needs "
+            f"at least {needed}; give more data{' or a shorter horizon' if horizon > 1 else ''}."
+        )
+
+
+def _first_of_test(rows: int, horizon: int, test: float) -> int:
+    return rows - max(round(test * rows), horizon)

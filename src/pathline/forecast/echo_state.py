@@ -1,5 +1,6 @@
 """Echo state network: a fixed random recurrent network, of which only the linear readout is fitted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -97,6 +98,7 @@ class EchoState(ForecastMethod):
     ridge: float | None = None
 
     name: ClassVar[str] = "echo_state"
+    least: ClassVar[Mapping[str, float]] = {"input_scale": 0.0, "ridge": 0.0}
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> EchoStatePoint:
         """Choose the reservoir's dynamics and the penalty by rollouts on a held-out block, then fit the readout."""

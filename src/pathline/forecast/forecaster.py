@@ -1,6 +1,7 @@
 """The interface of every forecasting method: a point forecaster, made probabilistic by its own past errors."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from pathline.data import Series, Standardiser
 from pathline.errors import InputError
-from pathline.forecast.conformal import LEVELS, completed, conformal_offsets, stretched
+from pathline.forecast.conformal import LEVELS, completed, conformal_offsets, nested, stretched
 from pathline.forecast.point import PointForecaster, predict
 from pathline.forecast.windows import future_windows
 
@@ -96,7 +97,7 @@ class Forecaster(eqx.Module):
         mean = predict(self.point, series, np.asarray([len(series) - 1]), ahead, self.precision, step=self.step)[0]
         errors = stretched(self.errors, ahead)
         asked = self.miscoverage[:, np.minimum(np.arange(ahead), self.miscoverage.shape[1] - 1)]
-        offsets = [conformal_offsets(errors, each) for each in asked]
+        offsets = [conformal_offsets(errors, each) for each in nested(asked)]
         return Forecast(
             times=series.times[-1] + self.step * np.arange(1, ahead + 1),
             mean=self.undo(mean),
@@ -132,12 +133,14 @@ class Forecaster(eqx.Module):
             )
         series = history
         if self.gridded:
-            if len(history) > 1 and not np.isclose(history.step, self.step, rtol=0.02):
+            # The median step of uneven times differs from stretch to stretch.
+            even = history.is_regular
+            if len(history) > 1 and not np.isclose(history.step, self.step, rtol=0.02 if even else 0.5):
                 raise InputError(
                     f"{history.title!r} has a step of {history.step:g}, and this model was fitted to {self.step:g}; "
                     "resample it, or fit anew."
                 )
-            series = history.on_grid()
+            series = history if even else history.on_grid(self.step)
         if len(series) < self.point.context:
             raise InputError(
                 f"{history.title!r} has {len(series)} rows, and {self.method} looks at the last {self.point.context}; "
@@ -155,6 +158,8 @@ class ForecastMethod:
     """Bits of its arithmetic: least squares on near-collinear delays needs 64."""
     gridded: ClassVar[bool] = True
     """Whether it needs evenly spaced times."""
+    least: ClassVar[Mapping[str, float]] = {}
+    """The smallest value that makes sense for each number among the hyperparameters."""
 
     @abstractmethod
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> PointForecaster:
@@ -175,14 +180,16 @@ class ForecastMethod:
             The fitted forecaster.
 
         Raises:
-            InputError: there are too few rows; the message says how many are needed.
+            InputError: there are too few rows, and the message says how many are needed; or a hyperparameter makes no
+                sense.
         """
+        self.check()
         ahead = default_horizon(data) if horizon is None else horizon
         if ahead < 1:
             raise InputError(f"The horizon must be at least 1 step, and {ahead} was asked for.")
         series = data.on_grid() if self.gridded else data
         held = max(len(series) // 4, ahead + 3)
-        rows, needed = len(series) - held, max(16, 2 * ahead + 6)
+        rows, needed = len(series) - held, least_rows(ahead)
         if len(series) < needed:
             raise InputError(
                 f"{data.title!r} has {len(series)} rows; a forecast of {ahead} steps needs at least {needed}; "
@@ -218,12 +225,28 @@ class ForecastMethod:
             data.period,
         )
 
+    def check(self) -> None:
+        """Refuse hyperparameters that make no sense.
+
+        Raises:
+            InputError: one is below the least that makes sense, or not finite.
+        """
+        for setting, least in self.least.items():
+            value = getattr(self, setting)
+            if value is not None and not least <= value < np.inf:
+                raise InputError(f"{setting} of {self.name} cannot be {value:g}; it must be at least {least:g}.")
+
 
 def default_horizon(series: Series) -> int:
     """How far ahead to forecast when nobody says: a season where it is known, else a twentieth of the series, from 5
     to 50 steps; never more than an eighth of it."""
     wanted = round(series.period / series.step) if series.period else int(np.clip(len(series) // 20, 5, 50))
     return max(1, min(wanted, len(series) // 8))
+
+
+def least_rows(horizon: int) -> int:
+    """The rows without which nothing can be fitted and calibrated."""
+    return max(16, 2 * horizon + 6)
 
 
 def initial_miscoverage(horizon: int, dim: int) -> Float[np.ndarray, "level horizon dim"]:

@@ -1,5 +1,6 @@
 """Linear regression on delays: the strongest simple forecaster, and the one to beat after persistence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -57,11 +58,10 @@ class Linear(ForecastMethod):
     ridge: float | None = None
 
     name: ClassVar[str] = "linear"
+    least: ClassVar[Mapping[str, float]] = {"lags": 1, "ridge": 0.0}
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> LinearPoint:
         """Choose lags and penalty on a held-out block, then fit to all of the training part."""
-        if self.lags is not None and self.lags < 1:
-            raise InputError(f"linear needs at least one lag, and {self.lags} were asked for.")
         longest = (len(training) - horizon) // 3
         candidates = [lags for lags in _CANDIDATES if lags <= longest] if self.lags is None else [self.lags]
         if not candidates or candidates[0] > longest:

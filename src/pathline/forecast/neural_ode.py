@@ -1,6 +1,7 @@
 """Neural ordinary differential equation: a learnt vector field, started from a state that the past reveals."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -114,6 +115,19 @@ class NeuralODE(ForecastMethod):
     name: ClassVar[str] = "neural_ode"
     precision: ClassVar[int] = 32
     gridded: ClassVar[bool] = False
+    least: ClassVar[Mapping[str, float]] = {
+        "context": 1,
+        "width": 1,
+        "members": 1,
+        "steps": 1,
+        "batch_size": 1,
+        "longest": 1,
+        "latent": 0,
+        "depth": 0,
+        "learning_rate": 0.0,
+        "weight_decay": 0.0,
+        "noise": 0.0,
+    }
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> NeuralODEPoint:
         """Train the ensemble, keeping the weights that did best on the held-out windows."""

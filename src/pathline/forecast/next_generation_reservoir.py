@@ -1,5 +1,6 @@
 """Next-generation reservoir computing: polynomials of delays, fitted by ridge regression, iterated."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
@@ -20,6 +21,7 @@ from pathline.forecast.ridge import PENALTIES, ridge_path
 from pathline.forecast.windows import future_windows, past_windows
 
 _DELAYS = (2, 3, 5, 8, 12)
+_DEGREES = (2, 1)
 _MOST_FEATURES = 1000
 _ROOM = 1.0
 
@@ -62,7 +64,8 @@ class NextGenerationReservoir(ForecastMethod):
     Arguments:
         delays: how many delays of every column; chosen among 2, 3, 5, 8, 12 when absent.
         skip: steps between delays. 1 suits data sampled as coarsely as the dynamics allow; 5 to 10 fine sampling.
-        degree: of the polynomial; 2 recovers Lorenz-like systems, 3 systems with a cubic force.
+        degree: of the polynomial; 2 recovers Lorenz-like systems, 3 systems with a cubic force; chosen among 1 and 2
+            when absent, since on noisy data rollouts of a quadratic map may run away.
         ridge: penalty per sample; chosen among 1e-10, ..., 100 by the error of rollouts when absent.
 
     What is absent is chosen by rollouts on the last quarter of the training part.
@@ -72,61 +75,71 @@ class NextGenerationReservoir(ForecastMethod):
 
     delays: int | None = None
     skip: int = 1
-    degree: int = 2
+    degree: int | None = None
     ridge: float | None = None
 
     name: ClassVar[str] = "next_generation_reservoir"
+    least: ClassVar[Mapping[str, float]] = {"delays": 1, "skip": 1, "degree": 1, "ridge": 0.0}
 
     def fit_point(
         self, training: Series, *, horizon: int, key: Array, run: Path | None
     ) -> NextGenerationReservoirPoint:
         """Choose delays and penalty by rollouts on a held-out block, then fit to all of the training part."""
-        if min(1 if self.delays is None else self.delays, self.skip, self.degree) < 1:
-            raise InputError("Delays, skip and degree of next_generation_reservoir must be at least 1.")
-        fits = [delays for delays in _DELAYS if self._suits(delays, training, horizon)]
-        # A handful of delays of many columns has too many products; two delays, or one, are always tried.
-        candidates = (fits or [1]) if self.delays is None else [self.delays]
+        degrees = _DEGREES if self.degree is None else (self.degree,)
+        candidates = [(delays, degree) for degree in degrees for delays in self._delays(training, horizon, degree)]
         penalties = PENALTIES if self.ridge is None else (self.ridge,)
-        if (candidates[0] - 1) * self.skip + 1 + horizon >= len(training) // 2:
+        least = min(delays for delays, _ in candidates)
+        if (least - 1) * self.skip + 1 + horizon >= len(training) // 2:
             raise InputError(
-                f"{training.title!r} has {len(training)} rows to learn from, too few for {candidates[0]} delays "
+                f"{training.title!r} has {len(training)} rows to learn from, too few for {least} delays "
                 f"{self.skip} apart and a horizon of {horizon}; give more data or shorten any of them."
             )
         cut = len(training) * 3 // 4
-        best, chosen = np.inf, (candidates[0], penalties[0])
+        best, chosen = np.inf, (*candidates[0], penalties[0])
         if len(candidates) * len(penalties) > 1:
-            for delays in candidates:
-                points = [self._fitted(training[:cut], delays, (penalty,)) for penalty in penalties]
+            for delays, degree in candidates:
+                points = self._fitted(training[:cut], delays, degree, penalties)
                 errors = _rollout_errors(points, training, cut, horizon)
                 if errors.min() < best:
-                    best, chosen = errors.min(), (delays, penalties[int(errors.argmin())])
-        return self._fitted(training, chosen[0], (chosen[1],))
+                    best, chosen = errors.min(), (delays, degree, penalties[int(errors.argmin())])
+        delays, degree, penalty = chosen
+        return self._fitted(training, delays, degree, (penalty,))[0]
 
-    def _suits(self, delays: int, training: Series, horizon: int) -> bool:
+    def _delays(self, training: Series, horizon: int, degree: int) -> list[int]:
+        if self.delays is not None:
+            return [self.delays]
+        # A handful of delays of many columns has too many products; one delay is always tried.
+        return [delays for delays in _DELAYS if self._suits(delays, training, horizon, degree)] or [1]
+
+    def _suits(self, delays: int, training: Series, horizon: int, degree: int) -> bool:
         inputs = delays * training.dim
-        features = sum(comb(inputs + d - 1, d) for d in range(self.degree + 1))
+        features = sum(comb(inputs + d - 1, d) for d in range(degree + 1))
         rows = len(training) * 3 // 4 - (delays - 1) * self.skip - horizon
         return features <= min(_MOST_FEATURES, rows)
 
-    def _fitted(self, training: Series, delays: int, penalties: tuple[float, ...]) -> NextGenerationReservoirPoint:
+    def _fitted(
+        self, training: Series, delays: int, degree: int, penalties: tuple[float, ...]
+    ) -> list[NextGenerationReservoirPoint]:
+        """One for each penalty."""
         context = (delays - 1) * self.skip + 1
         origins = np.arange(context - 1, len(training) - 1)
         values = training.filled()
         _, past, _ = past_windows(training, origins, context)
-        features = np.asarray(
-            jax.vmap(partial(polynomial_features, degree=self.degree))(jnp.asarray(past[:, :: self.skip]))
-        )
-        weights = ridge_path(features, values[origins + 1] - past[:, -1], penalties)[0]
+        features = np.asarray(jax.vmap(partial(polynomial_features, degree=degree))(jnp.asarray(past[:, :: self.skip])))
+        paths = ridge_path(features, values[origins + 1] - past[:, -1], penalties)
         low, high = values.min(axis=0), values.max(axis=0)
         room = _ROOM * (high - low)
-        return NextGenerationReservoirPoint(
-            weights=jnp.asarray(weights),
-            low=jnp.asarray(low - room),
-            high=jnp.asarray(high + room),
-            skip=self.skip,
-            degree=self.degree,
-            context=context,
-        )
+        return [
+            NextGenerationReservoirPoint(
+                weights=jnp.asarray(weights),
+                low=jnp.asarray(low - room),
+                high=jnp.asarray(high + room),
+                skip=self.skip,
+                degree=degree,
+                context=context,
+            )
+            for weights in paths
+        ]
 
 
 def polynomial_features(delays: Float[Array, "delay dim"], degree: int) -> Float[Array, " feature"]:

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 
 from pathline.data import Series
 from pathline.errors import InputError
-from pathline.forecast.conformal import LEVELS, adapted, conformal_offsets, stretched
+from pathline.forecast.conformal import LEVELS, adapted, nested, offsets_of_ordered, stretched
 from pathline.forecast.forecaster import Forecaster, season_of, spread_origins
 from pathline.forecast.point import predict
 from pathline.forecast.windows import future_windows
-from pathline.measure import crps, interval_coverage, interval_score, mase, rmse, smape
+from pathline.measure import interval_coverage, interval_score, mase, rmse, smape
 
 
 class Evaluation(eqx.Module):
@@ -153,28 +153,63 @@ def _online(
     offsets = np.empty((2, len(LEVELS), count, horizon, dim))
     scores = np.full((count, horizon, dim), np.nan)
     asked = miscoverage.copy()
-    for lead in range(horizon):
-        pool = np.concatenate([calibration[:, lead], errors[:, lead]])
-        learnt = 0
-        # The last turn gives no forecast: it learns from what has come since, for forecasts beyond the series.
-        for place, now in enumerate([*origins, origins[-1] + 1]):
-            # An earlier forecast teaches once its target, `lead + 1` rows after its origin, has passed.
-            while learnt < place and origins[learnt] + lead + 1 <= now:
-                low, high, error = *offsets[:, :, learnt, lead], errors[learnt, lead]
-                missed = np.where(np.isnan(error), np.nan, (error < low) | (error > high))
-                for number, level in enumerate(LEVELS):
-                    asked[number, lead] = adapted(asked[number, lead], 1.0 - level, missed[number])
-                learnt += 1
-            if place == count:
-                break
-            known = pool[: len(calibration) + learnt]
-            for number in range(len(LEVELS)):
-                offsets[:, number, place, lead] = conformal_offsets(known, asked[number, lead])
-            for column in range(dim):
-                members = known[~np.isnan(known[:, column]), column]
-                if len(members):
-                    members = np.maximum(members, least[place, lead, column])
-                    scores[place, lead, column] = crps(members[:, None], errors[place, lead, column, None])
+    known = _KnownErrors(calibration, count)
+    leads, learnt = np.arange(horizon), np.zeros(horizon, int)
+    # The last turn gives no forecast: it learns from what has come since, for forecasts beyond the series.
+    for place, now in enumerate([*origins, origins[-1] + 1]):
+        # An earlier forecast teaches once its target, `lead + 1` rows after its origin, has passed.
+        passed = np.minimum(np.searchsorted(origins, now - leads - 1, side="right"), place)
+        while (new := leads[learnt < passed]).size:
+            low, high, error = *offsets[:, :, learnt[new], new], errors[learnt[new], new]
+            missed = np.where(np.isnan(error), np.nan, (error < low) | (error > high))
+            for number, level in enumerate(LEVELS):
+                asked[number, new] = adapted(asked[number, new], 1.0 - level, missed[number])
+            known.add(new, error)
+            learnt[new] += 1
+        if place == count:
+            break
+        ordered = known.in_order()
+        for number, each in enumerate(nested(asked)):
+            offsets[:, number, place] = offsets_of_ordered(ordered, known.count, each)
+        scores[place] = _crps(np.maximum(ordered, least[place][..., None]), known.count, errors[place])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column may go unobserved throughout
         return offsets, np.nanmean(scores, axis=0), asked
+
+
+class _KnownErrors:
+    """The errors of each lead time and column that have been seen so far, in order, NaN after the last.
+
+    Arguments:
+        calibration: known at first `[sample, horizon, dim]`.
+        room: how many more will come.
+    """
+
+    def __init__(self, calibration: np.ndarray, room: int):
+        at_first = np.sort(np.moveaxis(calibration, 0, -1), axis=-1)
+        self._ordered = np.concatenate([at_first, np.full((*at_first.shape[:-1], room), np.nan)], axis=-1)
+        self.count = (~np.isnan(at_first)).sum(axis=-1)
+
+    def add(self, leads: np.ndarray, errors: np.ndarray) -> None:
+        """Take note of one error `[lead, dim]` of each of some lead times."""
+        places = self.count[leads][..., None]
+        rows = self._ordered[leads]
+        np.put_along_axis(rows, places, errors[..., None], axis=-1)
+        self._ordered[leads] = rows
+        self.count[leads] += ~np.isnan(errors)
+
+    def in_order(self) -> np.ndarray:
+        """All of them `[horizon, dim, sample]`."""
+        # All but the newest are in order, which a stable sort makes use of.
+        self._ordered.sort(axis=-1, kind="stable")
+        return self._ordered[..., : int(self.count.max(initial=1))]
+
+
+def _crps(ordered: np.ndarray, count: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The continuous ranked probability score of each entry: `pathline.measure.crps` for members in order, of which
+    the first `count` of each entry are known."""
+    known = np.arange(ordered.shape[-1]) < count[..., None]
+    number = np.maximum(count, 1)[..., None]
+    weights = (2 * np.arange(ordered.shape[-1]) - number + 1) / number**2
+    terms = np.abs(ordered - truth[..., None]) / number - weights * ordered
+    return np.where(count > 0, np.where(known, terms, 0.0).sum(axis=-1), np.nan)

@@ -1,5 +1,6 @@
 """The forecast that the last season repeats: hard to beat where there is one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -42,11 +43,12 @@ class SeasonalNaive(ForecastMethod):
     season: int | None = None
 
     name: ClassVar[str] = "seasonal_naive"
+    least: ClassVar[Mapping[str, float]] = {"season": 1}
 
     def fit_point(self, training: Series, *, horizon: int, key: Array, run: Path | None) -> SeasonalNaivePoint:
         """Find the season."""
         if self.season is not None:
-            if not 1 <= self.season <= len(training):
+            if self.season > len(training):
                 raise InputError(
                     f"A season of {self.season} steps does not fit into the {len(training)} rows to learn from; "
                     "give a shorter one."
@@ -67,8 +69,10 @@ def season_length(values: Float[np.ndarray, "time dim"]) -> int:
     autocovariance = np.fft.irfft(spectrum, axis=0)[: len(values) // 3 + 1]
     # Over the number of pairs at each lag: long seasons are not put at a disadvantage.
     autocovariance /= (len(values) - np.arange(len(autocovariance)))[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = np.nanmean(autocovariance / autocovariance[0], axis=1)
+    varying = autocovariance[0] > 0
+    if not varying.any():
+        return 1
+    correlation = np.mean(autocovariance[:, varying] / autocovariance[0, varying], axis=1)
     below = np.flatnonzero(correlation < 0)
     if not len(below):
         return 1
