@@ -44,6 +44,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a claim or check failed, 2 a mistake in what was given, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        # A reader that left is noticed here and not when the interpreter ends.
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"pathline: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "pathline: interrupted; what was already written is kept, and the same command with that --run goes on.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`pathline papers | head`): that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
         print(_HELP.format(version=__version__, commands=commands))
@@ -51,23 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] in ("-V", "--version"):
         print(f"pathline {__version__}")
         return 0
+    if words[0] not in COMMANDS:
+        hint = nearest(words[0], COMMANDS)
+        raise InputError(f"There is no command {words[0]!r}{hint}; `pathline --help` lists them.")
     _quiet_and_cached()
-    try:
-        if words[0] not in COMMANDS:
-            hint = nearest(words[0], COMMANDS)
-            raise InputError(f"There is no command {words[0]!r}{hint}; `pathline --help` lists them.")
-        module = import_module(f"pathline.cli.{_MODULES[words[0]]}")
-        return getattr(module, f"run_{words[0]}")(words[1:])
-    except InputError as error:
-        print(f"pathline: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("pathline: interrupted; what was already written is kept.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output left (`pathline papers | head`): that is no failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    module = import_module(f"pathline.cli.{_MODULES[words[0]]}")
+    return getattr(module, f"run_{words[0]}")(words[1:])
 
 
 def entry() -> None:

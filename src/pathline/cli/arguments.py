@@ -60,4 +60,10 @@ def _sentence(box: str) -> str:
     body = re.split(r"Got errors:|Argument helptext|For full helptext", body)[0]
     if missing := re.match(r"Missing from .*?: +(\S+)", body):
         return f"The argument {missing[1]} is missing"
-    return re.sub(r"\s+", " ", body).strip().rstrip(".:") or "The arguments could not be read"
+    said = re.sub(r"\s+", " ", body.replace("─", "")).strip().rstrip(".:")
+    if wrong := re.match(r"Error parsing (\S+): .*?('[^']*')\]?$", said):
+        return f"{wrong[1]} cannot be {wrong[2]}"
+    if lacking := re.match(r"Missing value for argument '(\S+)'", said):
+        return f"{lacking[1]} lacks its value"
+    said = said.replace(". Expected", "; expected")
+    return said[:1].upper() + said[1:] or "The arguments could not be read"

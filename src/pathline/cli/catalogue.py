@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pathline.atomic import write_json
@@ -78,7 +79,7 @@ def run_papers(arguments: Sequence[str]) -> int:
         paper = find_paper(slug)
         record = read_record(given.results, slug)
         held = f"{sum(claim['holds'] for claim in record['claims'])}/{len(record['claims'])}" if record else "not run"
-        table.add_row(slug, paper.verb, paper.title, str(paper.year), held)
+        table.add_row(slug, paper.verb, escape(paper.title), str(paper.year), held)
     Console().print(table)
     return 0
 
@@ -88,13 +89,14 @@ def run_show(arguments: Sequence[str]) -> int:
     given = parse(Show, arguments, command="show")
     paper = find_paper(given.slug)
     console = Console()
-    console.print(f"[bold]{paper.title}[/] ({paper.year})\n{', '.join(paper.authors)}. {paper.venue}.", highlight=False)
-    console.print(f"\n{paper.summary}\n", highlight=False)
+    by = escape(f"{', '.join(paper.authors)}. {paper.venue}.")
+    console.print(f"[bold]{escape(paper.title)}[/] ({paper.year})\n{by}", highlight=False)
+    console.print(f"\n{escape(paper.summary)}\n", highlight=False)
     record = read_record(given.results, paper.slug)
     if record is None:
         console.print("No outcome is recorded yet. The claims that a run checks:")
         for claim in paper.claims:
-            console.print(f"  {claim.text} [dim](paper: {claim.paper})[/]", highlight=False)
+            console.print(f"  {escape(claim.text)} [dim](paper: {escape(claim.paper)})[/]", highlight=False)
     else:
         console.print(f"Preset {record['preset']}, {record['wall_s']:.0f} s on {record['device']}.", highlight=False)
         console.print(claims_table(record))
@@ -162,7 +164,11 @@ def claims_table(record: dict[str, Any]) -> Table:
         mean = sum(values) / len(values) if None not in values else float("nan")
         mark = "[green]holds[/]" if claim["holds"] else "[bold red]fails[/]"
         table.add_row(
-            mark, claim["text"], f"{mean:.3g}", f"{claim['comparison']} {claim['threshold']:g}", claim["paper"]
+            mark,
+            escape(claim["text"]),
+            f"{mean:.3g}",
+            f"{claim['comparison']} {claim['threshold']:g}",
+            escape(claim["paper"]),
         )
     return table
 
@@ -173,15 +179,15 @@ def _reproduce_one(paper: Paper, given: Reproduce) -> bool:
     run = given.run or free_run("runs", paper.slug)
     run.mkdir(parents=True, exist_ok=True)
     console = Console()
-    console.print(f"[bold]{paper.title}[/], preset {given.preset}", highlight=False)
+    console.print(f"[bold]{escape(paper.title)}[/], preset {given.preset}", highlight=False)
     done = reproduce(paper, given.preset, seed=given.seed, run=run)
     if given.out is not None:
         write_json(given.out / f"{paper.slug}.json", done.record)
     report = write_reproduction_report(run, done)
     console.print(claims_table(done.record))
     if done.outcome.notes:
-        console.print(done.outcome.notes, highlight=False)
-    console.print(f"Report: {report}", highlight=False)
+        console.print(escape(done.outcome.notes), highlight=False)
+    console.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     if given.open:
         webbrowser.open(report.resolve().as_uri())
     # At smoke scale nothing has had time to train: that every part runs is all that is asked.

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import shlex
+import shutil
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, make_dataclass, replace
@@ -64,14 +65,20 @@ class ForecastFlags:
 def run_forecast(arguments: Sequence[str]) -> int:
     """`pathline forecast SOURCE`: fit or load, forecast, write the run directory, print the table."""
     flags, settings = _parse(arguments)
+    if not flags.budget > 0:
+        raise InputError(f"--budget cannot be {flags.budget:g}; give the seconds that fitting may take.")
     series = read_source(flags)
     command = shlex.join(["pathline", "forecast", *arguments])
     apply = _apply_saved if flags.model is not None else _fit_and_compare
     run, report, lines = apply(flags, settings, series, command)
     console = Console()
-    for line in lines:
-        console.print(line, highlight=False)
-    console.print(f"Report: {report}\nAgain:  pathline forecast NEW_DATA.csv --model {run}", highlight=False)
+    for line in [
+        *lines,
+        f"Report: {report}",
+        f"Again:  pathline forecast NEW_DATA.csv --model {shlex.quote(str(run))}",
+    ]:
+        # What is piped into a file is not cut to the width of a terminal; no name of the user's is taken for markup.
+        console.print(line, highlight=False, markup=False, soft_wrap=isinstance(line, str))
     if flags.open:
         webbrowser.open(report.resolve().as_uri())
     return 0
@@ -105,9 +112,9 @@ def read_source(flags: ForecastFlags) -> Series:
 def _parse(arguments: Sequence[str]) -> tuple[ForecastFlags, Any]:
     """The flags, and the hyperparameters of the method that they name (`None` for auto)."""
     name = "auto"
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for place, word in enumerate(arguments):
         if word == "--method":
-            name = following
+            name = next(iter(arguments[place + 1 :]), "")
         elif word.startswith("--method="):
             name = word.partition("=")[2]
     if name == "auto":
@@ -133,21 +140,32 @@ def _fit_and_compare(flags: ForecastFlags, settings: Any, series: Series, comman
         "horizon": flags.horizon,
         "seed": flags.seed,
     }
-    run = open_run(flags.run or free_run("runs", Path(flags.source).stem), config)
+    run = flags.run or free_run("runs", Path(flags.source).stem)
+    missing = [path for path in (run, *run.parents) if not path.exists()]
+    run = open_run(run, config)
     console = Console(stderr=True)
-    with console.status("fitting") as status:
-        comparison = compare(
-            series,
-            methods,
-            key=jax.random.key(flags.seed),
-            horizon=flags.horizon,
-            budget=flags.budget,
-            run=run,
-            on_method=lambda name: status.update(f"fitting {name}"),
-        )
-    chosen = comparison.best if settings is None else settings.name
-    if chosen not in comparison.forecasters:
-        raise InputError(next(row["note"] for row in comparison.rows if row["method"] == chosen))
+    try:
+        with console.status("fitting") as status:
+            comparison = compare(
+                series,
+                methods,
+                key=jax.random.key(flags.seed),
+                horizon=flags.horizon,
+                budget=flags.budget,
+                run=run,
+                on_method=lambda name: status.update(f"fitting {name}"),
+            )
+        chosen = comparison.best if settings is None else settings.name
+        if chosen not in comparison.forecasters:
+            note = next(row["note"] for row in comparison.rows if row["method"] == chosen)
+            raise InputError(note.removeprefix("skipped: "))
+    except InputError:
+        # A mistake that comes to light now leaves no directory behind; what took time to fit is kept.
+        if missing and {path.name for path in run.glob("methods/*")} <= {Persistence.name}:
+            shutil.rmtree(run)
+            for parent in missing[1:]:
+                parent.rmdir()
+        raise
     # A method that was asked for by name is the one reported, whatever persistence did.
     comparison = replace(comparison, best=chosen)
     forecaster = comparison.forecaster
@@ -159,7 +177,7 @@ def _fit_and_compare(flags: ForecastFlags, settings: Any, series: Series, comman
     report = write_forecast_report(run, series, forecast, comparison, command=command)
     # The model is written last: a directory that has one holds a finished run.
     save(run, forecaster)
-    return run, report, [comparison_table(comparison), _next(series, forecast)]
+    return run, report, [comparison_table(comparison), *_notes(comparison), _next(series, forecast)]
 
 
 def _apply_saved(flags: ForecastFlags, settings: Any, series: Series, command: str) -> tuple[Path, Path, list[Any]]:
@@ -198,7 +216,7 @@ def write_forecast(path: Path, series: Series, forecast: Forecast) -> None:
         row: list[Any] = [moment]
         for column in range(len(forecast.names)):
             ends = zip(forecast.lower[:, step, column], forecast.upper[:, step, column], strict=True)
-            row += [f"{forecast.mean[step, column]:.6g}", *(f"{end:.6g}" for pair in ends for end in pair)]
+            row += [f"{forecast.mean[step, column]:.8g}", *(f"{end:.8g}" for pair in ends for end in pair)]
         writer.writerow(row)
     write_text(path, text.getvalue())
 
@@ -212,25 +230,32 @@ def comparison_table(comparison: Comparison) -> Table:
         table.add_column(name, justify="right")
     for row in comparison.rows:
         if "rmse" not in row:
-            table.add_row(row["method"], *[""] * 5, "", style="dim")
             continue
         cells = f"{row['rmse']:.4g}", f"{row['skill']:.0%}", f"{row['mase']:.2f}", f"{row['crps']:.4g}"
+        cells = ["–" if "nan" in cell else cell for cell in cells]
         style = "bold green" if row["method"] == comparison.best else ""
         table.add_row(row["method"], *cells, f"{row[f'coverage_{wide:g}']:.0%}", f"{row['seconds']:.1f}", style=style)
-    skipped = "; ".join(f"{row['method']} {row['note']}" for row in comparison.rows if row["note"])
-    table.caption = f"On held-out data; skill is against persistence.{' ' + skipped if skipped else ''}"
-    table.caption_justify = "left"
     return table
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """What the table's figures are, and which methods have none."""
+    skipped = [f"{row['method']} {row['note']}" for row in comparison.rows if row["note"]]
+    return ["On held-out data; skill is against persistence.", *skipped]
 
 
 def _next(series: Series, forecast: Forecast) -> str:
     """The first steps of the forecast of the first column, in words."""
     moments = _moments(series, forecast)
     shown = [0, *({len(moments) - 1} - {0})]
-    words = [
-        f"{moments[step]}: {forecast.mean[step, 0]:.4g} ({forecast.lower[1, step, 0]:.4g} to {forecast.upper[1, step, 0]:.4g})"
-        for step in shown
-    ]
+    words = []
+    for step in shown:
+        numbers = [part[step, 0] for part in (forecast.mean, forecast.lower[1], forecast.upper[1])]
+        # As many digits as tell the ends of the interval apart.
+        width = max(abs(numbers[2] - numbers[1]), 1e-9 * abs(numbers[0]))
+        digits = 4 if width == 0 else int(np.clip(np.log10(abs(numbers[0]) / width + 1e-9) + 3, 4, 12))
+        expected, low, high = (f"{number:.{digits}g}" for number in numbers)
+        words.append(f"{moments[step]}: {expected} ({low} to {high})")
     return f"{forecast.names[0]}, {forecast.levels[1]:.0%} interval: {'; '.join(words)}"
 
 
