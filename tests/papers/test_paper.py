@@ -11,7 +11,7 @@ from pathline.papers import SLUGS, Claim, Outcome, Paper, find_paper, reproduce
 
 
 def paper(quantity="ratio"):
-    def run_it(preset, key, run):
+    def run_it(preset, key, run, data):
         return Outcome({"ratio": [0.5, 0.7, 0.9], "other": 2.0}, {"one": matplotlib.figure.Figure}, seeds=(0, 1, 2))
 
     claims = (

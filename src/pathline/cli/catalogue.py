@@ -51,10 +51,12 @@ class Reproduce:
     """smoke: every part runs, in seconds. laptop: minutes on two cores. paper: the published scale, your own data."""
     seed: int = 0
     """Of the random key that everything derives from."""
+    data: Path | None = None
+    """Folder of the data sets that the paper preset needs."""
     run: Path | None = None
     """Run directory; by default the first free one under runs/."""
     out: Path | None = None
-    """Also write <slug>.json into this folder, e.g. results/."""
+    """Also write <slug>.json and the figures, in <slug>/, into this folder, e.g. results/."""
     open: bool = False
     """Open the report in a browser."""
 
@@ -131,7 +133,7 @@ def run_gallery(arguments: Sequence[str]) -> int:
     given = parse(Gallery, arguments, command="gallery")
     papers = [find_paper(slug) for slug in SLUGS]
     records = {slug: record for slug in SLUGS if (record := read_record(given.results, slug))}
-    index = write_gallery(given.out, papers, records)
+    index = write_gallery(given.out, papers, records, figures=given.results)
     print(f"Gallery: {index}")
     if given.open:
         webbrowser.open(index.resolve().as_uri())
@@ -174,15 +176,16 @@ def claims_table(record: dict[str, Any]) -> Table:
 
 
 def _reproduce_one(paper: Paper, given: Reproduce) -> bool:
-    from pathline.report import write_reproduction_report
+    from pathline.report import reproduction_figures, write_figures, write_reproduction_report
 
     run = given.run or free_run("runs", paper.slug)
     run.mkdir(parents=True, exist_ok=True)
     console = Console()
     console.print(f"[bold]{escape(paper.title)}[/], preset {given.preset}", highlight=False)
-    done = reproduce(paper, given.preset, seed=given.seed, run=run)
+    done = reproduce(paper, given.preset, seed=given.seed, run=run, data=given.data)
     if given.out is not None:
         write_json(given.out / f"{paper.slug}.json", done.record)
+        write_figures(given.out / paper.slug, reproduction_figures(done))
     report = write_reproduction_report(run, done)
     console.print(claims_table(done.record))
     if done.outcome.notes:

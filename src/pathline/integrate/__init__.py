@@ -1,6 +1,7 @@
 """What Diffrax lacks: instrumentation that says what a solve costs, and regularisers that make learned dynamics cheap."""
 
 from pathline.integrate.evaluations import nfe
+from pathline.integrate.failures import nan_on_failure
 from pathline.integrate.fixed_grid import solve_on_grid
 from pathline.integrate.regularisers import (
     ErrorEstimate,
@@ -35,6 +36,7 @@ __all__ = [
     "Unregularised",
     "WeightedSum",
     "end_stages",
+    "nan_on_failure",
     "nfe",
     "scaled_error",
     "solve_on_grid",

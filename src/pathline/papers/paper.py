@@ -61,8 +61,9 @@ class Outcome:
     notes: str = ""
 
 
-Reproduce = Callable[[Preset, Array, Path | None], Outcome]
-"""Runs a reproduction: the preset, the random key, and where intermediate files go (or `None`)."""
+Reproduce = Callable[[Preset, Array, Path | None, Path | None], Outcome]
+"""Runs a reproduction: the preset, the random key, where intermediate files go, and the folder with the user's copy of
+the data that the paper preset needs (each or `None`)."""
 
 
 @dataclass(frozen=True)

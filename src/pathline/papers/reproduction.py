@@ -32,7 +32,9 @@ class Reproduction:
     record: dict[str, Any]
 
 
-def reproduce(paper: Paper, preset: Preset, *, seed: int = 0, run: Path | None = None) -> Reproduction:
+def reproduce(
+    paper: Paper, preset: Preset, *, seed: int = 0, run: Path | None = None, data: Path | None = None
+) -> Reproduction:
     """Run `paper` at the scale of `preset` and judge its claims.
 
     Arguments:
@@ -40,12 +42,13 @@ def reproduce(paper: Paper, preset: Preset, *, seed: int = 0, run: Path | None =
         preset: `"smoke"`, `"laptop"` or `"paper"`.
         seed: of the random key that the whole reproduction derives from.
         run: where intermediate files go.
+        data: the folder of the data sets that the paper preset needs.
 
     Returns:
         The reproduction; with `run`, its record is also written to `run/outcome.json`.
     """
     started = time.perf_counter()
-    outcome = paper.reproduce(preset, jax.random.key(seed), run)
+    outcome = paper.reproduce(preset, jax.random.key(seed), run, data)
     record = {
         "slug": paper.slug,
         "title": paper.title,
