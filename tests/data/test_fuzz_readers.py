@@ -336,9 +336,8 @@ DATES = {
 def test_text_tables(folder, table, dialect, date, encoding, quoting, gap, end, comment, order):
     times, values, names = table
     separator, decimal = dialect
-    # Without the names of all columns a line of gaps could be one of them.
-    assume(gap or len(names) > 1 or times is not None)
-    # All numbers with three decimals and a comma may have thousands: refused or told, and tested elsewhere.
+    # Blank lines of one column, and empty rows at the end, are for the eye where rows are counted.
+    assume(gap or times is not None or (len(names) > 1 and not np.isnan(values[-1]).all()))
 
     def number(value: float) -> str:
         return gap if np.isnan(value) else repr(float(value)).replace(".", decimal)
