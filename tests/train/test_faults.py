@@ -48,31 +48,66 @@ def same(ours, theirs):
 
 def test_ctrl_c_at_any_moment_loses_nothing_and_changes_no_bit(tmp_path):
     """Most of the time goes into checkpoints: many interruptions fall into one."""
-    options = {"key": KEY, "batch_size": 8, "ema": 0.9, "checkpoint_every": 25}
-    whole = fit(start(), data(), quadratic, steps=600, **options)
+
+    def stream(step):
+        return data()[step % 8 :: 8]
+
+    options = {"key": KEY, "ema": 0.9, "checkpoint_every": 25}
+    whole = fit(start(), stream, quadratic, steps=600, **options)
     rng, interruptions = np.random.default_rng(1), 0
 
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
+    def armed(step):
+        """The alarm is set at the first batch: before, an interrupt would fall into Python's and JAX's own business."""
+        if step == begun.setdefault("at", step):
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.002, 0.15))
+        return stream(step)
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         while interruptions < 20:
+            begun: dict[str, int] = {}
             try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.002, 0.15))
-                fit(start(), data(), quadratic, steps=600, run=tmp_path, **options)
+                fit(start(), armed, quadratic, steps=600, run=tmp_path, **options)
                 break
             except KeyboardInterrupt:
                 interruptions += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert interruptions >= 5
-    resumed = fit(start(), data(), quadratic, steps=600, run=tmp_path, **options)
+    assert interruptions >= 5 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = fit(start(), stream, quadratic, steps=600, run=tmp_path, **options)
     same(resumed.model, whole.model)
     same(resumed.ema_model, whole.ema_model)
     np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
+
+
+def test_the_second_ctrl_c_does_not_wait(tmp_path):
+    """Of a stream that hangs, the first one is not heard."""
+
+    def stream(step):
+        for _ in range(2 if step == 40 else 0):
+            signal.raise_signal(signal.SIGINT)
+        reached.append(step)
+        return data()[step % 8 :: 8]
+
+    reached: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(start(), stream, quadratic, steps=300, key=KEY, run=tmp_path)
+    assert max(reached) == 39 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    whole = fit(start(), lambda step: data()[step % 8 :: 8], quadratic, steps=60, key=KEY)
+    resumed = fit(start(), lambda step: data()[step % 8 :: 8], quadratic, steps=60, key=KEY, run=tmp_path)
+    same(resumed.model, whole.model)
+
+
+def test_the_last_ctrl_c_is_not_swallowed(tmp_path):
+    def stream(step):
+        if step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return data()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(start(), stream, quadratic, steps=5, key=KEY, run=tmp_path)
+    assert {file.name for file in (tmp_path / "checkpoints").iterdir()} <= {"3", "4", "5"}
 
 
 def test_ctrl_c_keeps_the_steps_since_the_last_checkpoint(tmp_path):
@@ -128,6 +163,18 @@ def test_a_flipped_digit_of_the_description_is_damage_and_not_another_training(t
         resumed = fit(start(), data(), quadratic, steps=60, run=tmp_path, **options)
     same(resumed.model, whole.model)
     assert (tmp_path / "checkpoints/damaged-40").is_dir()
+
+
+def test_arrays_that_read_well_and_are_others_are_damage(tmp_path):
+    """What a decompression does not notice, the checksums do: here the arrays of another step."""
+    options = {"key": KEY, "batch_size": 8}
+    whole = fit(start(), data(), quadratic, steps=60, **options)
+    fit(start(), data(), quadratic, steps=40, run=tmp_path, checkpoint_every=20, **options)
+    shutil.rmtree(tmp_path / "checkpoints/40/state")
+    shutil.copytree(tmp_path / "checkpoints/20/state", tmp_path / "checkpoints/40/state")
+    with pytest.warns(UserWarning, match="40 is damaged: the checksums differ"):
+        resumed = fit(start(), data(), quadratic, steps=60, run=tmp_path, **options)
+    same(resumed.model, whole.model)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -3,8 +3,7 @@
 import json
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pathline.errors import InputError
+from pathline.train.interrupts import uninterrupted
 from pathline.train.sharding import is_main, wait_for_all
 
 KEPT = 2
@@ -61,13 +61,10 @@ class Checkpoints:
             about = {"signature": self.signature, "position": position, "checksums": _checksums(leaves)}
             sealed = about | {"checksum": _seal(about)}
             items = {"state": self._ocp.args.StandardSave(leaves), "about": self._ocp.args.JsonSave(sealed)}
-
-            def write() -> None:
-                self._manager.save(step, args=self._ocp.args.Composite(**items))
-                self._manager.wait_until_finished()
-
             try:
-                _to_the_end(write)
+                with uninterrupted():
+                    self._manager.save(step, args=self._ocp.args.Composite(**items))
+                    self._manager.wait_until_finished()
             except OSError as error:
                 raise InputError(
                     f"Cannot write {self.folder}: {error.strerror}; free some space and start again."
@@ -114,7 +111,8 @@ class Checkpoints:
         self._manager.close()
 
     def _read(self, step: int, **items: Any) -> Any:
-        return _to_the_end(lambda: self._manager.restore(step, args=self._ocp.args.Composite(**items)))
+        with uninterrupted():
+            return self._manager.restore(step, args=self._ocp.args.Composite(**items))
 
     def _set_aside(self, steps: list[int]) -> None:
         """Out of the way of the checkpoints to come, but not deleted: nothing that was written is lost."""
@@ -172,19 +170,6 @@ def _with_leaves(like: PyTree, found: dict[str, Array]) -> PyTree:
 def _checksums(leaves: dict[str, Array]) -> dict[str, int]:
     """A flipped bit is not always noticed by the decompression."""
     return {name: zlib.crc32(np.asarray(leaf).tobytes()) for name, leaf in leaves.items()}
-
-
-def _to_the_end(call: Callable[[], Any]) -> Any:
-    """What `call` returns. Ctrl-C reaches the main thread only, and waits there until the call is done: a checkpoint
-    is not left half written, and one that is half read is not taken for a damaged one."""
-    precise = jax.config.read("jax_enable_x64")
-
-    def within() -> Any:
-        with jax.enable_x64(precise):  # a setting of each thread
-            return call()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(within).result()
 
 
 def _seal(about: dict[str, Any]) -> int:

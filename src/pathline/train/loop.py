@@ -18,6 +18,7 @@ from pathline.train.batches import InMemory, Source, Stream
 from pathline.train.checkpoints import Checkpoints, signature
 from pathline.train.dispatch import Update, dispatch
 from pathline.train.history import Columns, HistoryFile
+from pathline.train.interrupts import Interrupts
 from pathline.train.progress import ProgressBar
 from pathline.train.sharding import agreed, automatic, check_batch, is_main, replicate, split_streamed
 
@@ -56,6 +57,8 @@ def run_updates(
     name: str = "fit",
 ) -> tuple[PyTree, Columns]:
     """Repeat `state, metrics = update(state, batch, key)`.
+
+    Ctrl-C stops at the end of a dispatch (a third of a second), a second one at once; the state is kept either way.
 
     The steps run inside `lax.while_loop`, thousands to a dispatch, so that Python costs nothing. Batch and key of a
     step depend on `key` and the step alone: a run that is killed and started again ends with the same bits.
@@ -99,21 +102,21 @@ def run_updates(
     if folder is not None:
         checkpoints = Checkpoints(folder / "checkpoints", signature(state, data, batch_size, seeds, key))
     try:
-        if checkpoints and (found := checkpoints.restore(state)):
-            step, state, position = found
-            saved = step
-            if step > steps:
-                raise InputError(f"{folder} holds a training of {step} steps already; ask for more than {steps}.")
-            source.resume(step, position)
-        history_file = HistoryFile(folder / "history.csv" if folder else None, writes=is_main())
-        parts, begun = [history_file.resume(step)], step
+        with Interrupts() as interrupts, ProgressBar(name, steps, progress if is_main() else False) as bar:
+            if checkpoints and (found := checkpoints.restore(state)):
+                step, state, position = found
+                saved = step
+                if step > steps:
+                    raise InputError(f"{folder} holds a training of {step} steps already; ask for more than {steps}.")
+                source.resume(step, position)
+            history_file = HistoryFile(folder / "history.csv" if folder else None, writes=is_main())
+            parts, begun = [history_file.resume(step)], step
 
-        # One step at first, which compiles, and one more, whose time says how many fit into a dispatch.
-        size, compiled, saved_at = 1, False, time.monotonic()
-        count = _next_count(step, size, steps, checkpoint_every, source)
-        prepared = source.prepare(step, count) if count else None
-        take = partial(dispatch, update, source.take, capacity=source.per_dispatch, mesh=mesh, seeds=seeds)
-        with ProgressBar(name, steps, progress if is_main() else False) as bar:
+            # One step at first, which compiles, and one more, whose time says how many fit into a dispatch.
+            size, compiled, saved_at = 1, False, time.monotonic()
+            count = _next_count(step, size, steps, checkpoint_every, source)
+            prepared = source.prepare(step, count) if count else None
+            take = partial(dispatch, update, source.take, capacity=source.per_dispatch, mesh=mesh, seeds=seeds)
             while step < steps:
                 began = time.monotonic()
                 done, new_state, buffer, broken = take(state, prepared, step_keys, step, count)
@@ -141,6 +144,7 @@ def run_updates(
                     checkpoints.save(step, state, source.position(step))
                     saved, saved_at = step, time.monotonic()
                 count = following
+                interrupts.pass_on()
     except NonFiniteError:
         raise
     except BaseException:
