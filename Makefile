@@ -1,7 +1,8 @@
 # The two commands that matter: `make demo` and `make test`. Both need only Python 3.11 and make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# Twice quiet: errors are shown, warnings about how pip is set up are not.
+PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs gallery clean
@@ -42,7 +43,7 @@ gallery: .venv/core.stamp ## build the catalogue as static pages
 
 .venv-bench/stamp: pyproject.toml constraints.txt benchmarks/requirements.txt
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/pip --disable-pip-version-check --quiet install -c constraints.txt -e . -r benchmarks/requirements.txt
+	@.venv-bench/bin/pip --disable-pip-version-check --quiet --quiet install -c constraints.txt -e . -r benchmarks/requirements.txt
 	@touch $@
 
 bench: .venv-bench/stamp ## Pathline against its peers, in one run

@@ -18,7 +18,7 @@ def picture() -> Drawing:
     return figure
 
 
-def run(preset, key, folder) -> Outcome:
+def run(preset, key, folder, *rest) -> Outcome:
     return Outcome(
         measured={"ratio": [0.5, 0.7], "error": 3.25, "lost": float("nan")},
         figures={"a-picture": picture},

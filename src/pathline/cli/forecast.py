@@ -68,7 +68,7 @@ def run_forecast(arguments: Sequence[str]) -> int:
     if not flags.budget > 0:
         raise InputError(f"--budget cannot be {flags.budget:g}; give the seconds that fitting may take.")
     series = read_source(flags)
-    command = shlex.join(["pathline", "forecast", *arguments])
+    command = shlex.join(["pathline", "forecast", *_repeatable(arguments)])
     apply = _apply_saved if flags.model is not None else _fit_and_compare
     run, report, lines = apply(flags, settings, series, command)
     console = Console()
@@ -82,6 +82,15 @@ def run_forecast(arguments: Sequence[str]) -> int:
     if flags.open:
         webbrowser.open(report.resolve().as_uri())
     return 0
+
+
+def _repeatable(arguments: Sequence[str]) -> list[str]:
+    """The words that give the same report again: without the run directory, which is taken by then."""
+    words = [word for word in arguments if not word.startswith("--run=")]
+    if "--run" in words:
+        place = words.index("--run")
+        del words[place : place + 2]
+    return words
 
 
 def read_source(flags: ForecastFlags) -> Series:

@@ -10,7 +10,7 @@ from pathline.forecast import Evaluation, Forecast
 from pathline.measure import interval_coverage
 from pathline.report.blocks import Figure
 from pathline.report.forecast_figures import add_legend, draw_data, draw_forecast
-from pathline.report.panels import grid, is_narrow, lead_axis, lowest, mark_moment, moment, plain, time_label
+from pathline.report.panels import grid, in_words, is_narrow, lead_axis, lowest, mark_moment, moment, plain, time_label
 
 _TOLERANCE = 0.05
 # The error axis ends at so many times the largest error of the reference.
@@ -34,7 +34,7 @@ def skill_figure(
     series = next(iter(evaluations.values())).series
     # A method that diverges must not flatten the others.
     top = _ROOM * float(np.nanmax(errors.get(reference, errors[best])))
-    beyond = [_spaced(method) for method in ranked if np.nanmax(errors[method]) > top > 0]
+    beyond = [in_words(method) for method in ranked if np.nanmax(errors[method]) > top > 0]
 
     def draw() -> Drawing:
         figure, (axes,) = grid(1)
@@ -44,7 +44,7 @@ def skill_figure(
             axes.plot(
                 series.step * np.arange(1, len(error) + 1),
                 error,
-                label=_spaced(method),
+                label=in_words(method),
                 color=f"C{rank}" if method in coloured else rcParams["xtick.color"],
                 linestyle=("-", ":")[rank // 6 % 2] if method in coloured else (0, (4, 2)),
                 linewidth=2.4 if method == best else 1.3,
@@ -60,8 +60,8 @@ def skill_figure(
 
     caption = (
         "Error of each method on held-out data against how far ahead it looks"
-        + (f"; the dashed line, {_spaced(reference)}, is what it must beat." if reference in errors else ".")
-        + f" Kept: {_spaced(best)}, the heavier line."
+        + (f"; the dashed line, {in_words(reference)}, is what it must beat." if reference in errors else ".")
+        + f" Kept: {in_words(best)}, the heavier line."
         + (f" Beyond the axis: {', '.join(beyond)}." if beyond else "")
     )
     return Figure(name, caption, draw)
@@ -167,7 +167,3 @@ def last_complete(evaluation: Evaluation) -> Forecast | None:
     """The newest held-out forecast of which every target has come, or `None` when there is none."""
     complete = np.flatnonzero(evaluation.origins + evaluation.times.shape[1] < len(evaluation.series))
     return forecast_at(evaluation, int(complete[-1])) if len(complete) else None
-
-
-def _spaced(method: str) -> str:
-    return method.replace("_", " ")

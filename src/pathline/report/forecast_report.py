@@ -11,7 +11,7 @@ from pathline.report.blocks import Block, Table
 from pathline.report.evaluation_figures import calibration_figure, last_complete, origins_figure, skill_figure
 from pathline.report.forecast_figures import forecast_figure
 from pathline.report.html import write_report
-from pathline.report.panels import PANELS, moment, time_span
+from pathline.report.panels import PANELS, in_words, moment, time_span
 
 _ROWS = 24
 _SCORES = {"rmse": "RMSE", "mase": "MASE", "smape": "sMAPE", "crps": "CRPS"}
@@ -60,7 +60,7 @@ def forecast_verdict(comparison: Comparison) -> str:
     row = next(row for row in comparison.rows if row["method"] == comparison.best)
     level = comparison.evaluation.levels[-1]
     covered = f"its {_percent(level)} intervals held {_percent(row[f'coverage_{level:g}'])} of what came"
-    name, skill = _spaced(comparison.best), row["skill"]
+    name, skill = in_words(comparison.best), row["skill"]
     if comparison.best == "persistence" and len(comparison.evaluations) > 1:
         return f"No method was better than repeating the last value; {covered}."
     if comparison.best == "persistence" or math.isnan(skill):
@@ -98,7 +98,7 @@ def comparison_table(comparison: Comparison) -> Table:
     fitted = [row for row in comparison.rows if row["method"] in comparison.evaluations]
     rows = [
         (
-            _spaced(row["method"]),
+            in_words(row["method"]),
             _percent(row["skill"]),
             *(row[key] for key in _SCORES),
             *(_percent(row[key]) for key in coverage),
@@ -107,7 +107,7 @@ def comparison_table(comparison: Comparison) -> Table:
         for row in fitted
     ]
     skipped = [
-        f" Skipped: {_spaced(row['method'])} ({row['note'].removeprefix('skipped: ').rstrip('.')})."
+        f" Skipped: {in_words(row['method'])} ({row['note'].removeprefix('skipped: ').rstrip('.')})."
         for row in comparison.rows
         if row["note"]
     ]
@@ -131,7 +131,8 @@ def forecast_table(series: Series, forecast: Forecast) -> Table:
     decimals = [int(np.clip(2 - np.ceil(np.log10(width)), 0, 9)) if width > 0 else 3 for width in widths]
     rows = [
         (
-            moment(series, float(forecast.times[step])),
+            # Said once for all its columns.
+            moment(series, float(forecast.times[step])) if column == 0 else "",
             *(() if alone else (forecast.names[column],)),
             *(f"{part[step, column]:.{decimals[column]}f}".replace("-", "−") for part in (forecast.mean, low, high)),
         )
@@ -146,7 +147,3 @@ def forecast_table(series: Series, forecast: Forecast) -> Table:
 
 def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %".replace("-", "−")
-
-
-def _spaced(method: str) -> str:
-    return method.replace("_", " ")

@@ -115,6 +115,11 @@ def time_span(series: Series, steps: int) -> str:
     return f"{steps} {unit}{'' if steps == 1 else 's'}"
 
 
+def in_words(method: str) -> str:
+    """The name of a method as it is written in prose."""
+    return method.replace("_", " ").replace(" ode", " ODE")
+
+
 def plain(text: str) -> str:
     """A name of the user's as Matplotlib shall draw it: `$` is no mathematics, one line, not too long."""
     line = re.sub(r"\s+", " ", "".join(letter if letter.isprintable() else " " for letter in text)).strip()
