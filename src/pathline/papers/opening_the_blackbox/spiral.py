@@ -36,8 +36,8 @@ class Spiral:
     paths: int = 64
     steps: int = 250
     tolerance: float = 0.1
-    weight: float = 0.1
-    seeds: int = 3
+    weight: float = 0.12
+    seeds: int = 8
     reference_paths: int = 4096
     draws: int = 64
 
