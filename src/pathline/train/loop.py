@@ -138,7 +138,7 @@ def run_updates(
                 bar.update(step, count / elapsed, _newest(metrics))
                 wanted = int(count * DISPATCH_SECONDS / elapsed) if compiled else 1
                 compiled = True
-                size, waited = agreed(int(np.clip(wanted, 1, 8 * size)), int(time.monotonic() - saved_at))
+                size, waited = agreed(int(np.clip(wanted, 1, 32 * size)), int(time.monotonic() - saved_at))
                 due = step % checkpoint_every == 0 if checkpoint_every else waited >= CHECKPOINT_SECONDS
                 if checkpoints and (due or step == steps):
                     checkpoints.save(step, state, source.position(step))
