@@ -35,7 +35,7 @@ DIGITS = Setup(
     methods=(
         Method("vanilla", Unregularised()),
         Method("ERNODE", ErrorEstimate("mean"), 100.0, 10.0),
-        Method("SRNODE", StiffnessEstimate("sum"), 0.01, 0.01),
+        Method("SRNODE", StiffnessEstimate("sum"), 0.003, 0.003),
         Method("STEER", Steer(0.5)),
         Method("TayNODE", TayNODE(2), 3.0, 3.0),
     ),
