@@ -114,7 +114,8 @@ def _steps(
         _check_state(eqx.combine(dynamic, static), new)
         return eqx.filter(new, eqx.is_array), {name: _scalar(name, value) for name, value in metrics.items()}
 
-    every = one if seeds is None else jax.vmap(one, in_axes=(0, 0, 0, None))
+    # Jitted, it is traced once, for the shapes of its metrics and for the loop alike: tracing a solver takes seconds.
+    every = jax.jit(one if seeds is None else jax.vmap(one, in_axes=(0, 0, 0, None)))
     seed = jnp.asarray(0) if seeds is None else jnp.arange(seeds)
 
     def body(carry: Any) -> Any:
