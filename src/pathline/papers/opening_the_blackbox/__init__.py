@@ -172,7 +172,7 @@ NOTES = (
     "All methods take equally many updates, as the number of evaluations grows during training. Evaluations include "
     "rejected steps, and a batch is solved as one system with common steps. The error estimate is averaged over steps, as in "
     "the authors' code, with a weight that falls exponentially; the stiffness estimate is summed and not divided by the "
-    "stability size of the method. Weights were chosen on other seeds. The stochastic equations are solved by SPaRK in the "
+    "stability size of the method. Weights, and the tolerance of the stochastic solver, were chosen on other seeds. The stochastic equations are solved by SPaRK in the "
     "Stratonovich sense, where the paper uses SOSRI; SPaRK has no stages to estimate stiffness from. The moment loss is, "
     "as in training, of 64 paths, so most of it is their sampling error; that of 64 such draws together stands beside it."
 )
