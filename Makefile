@@ -48,6 +48,7 @@ gallery: .venv/core.stamp ## build the catalogue as static pages
 
 bench: .venv-bench/stamp ## Pathline against its peers, in one run
 	@.venv-bench/bin/python -m benchmarks
+	@.venv-bench/bin/python -m benchmarks --page
 
 clean: ## remove environments and caches
 	rm -rf .venv .venv-bench site .pytest_cache .ruff_cache

@@ -20,7 +20,7 @@ from jaxtyping import Array, PyTree
 
 from pathline.train import DEFAULT_OPTIMISER, fit
 
-REPEATS = 9
+REPEATS = 25
 SEEDS = 3
 
 
@@ -52,7 +52,7 @@ class Size:
 
 
 TINY = Size("tiny", inputs=2, width=16, batch_size=32, samples=1024, steps=20_000)
-MODERATE = Size("moderate", inputs=16, width=128, batch_size=128, samples=8192, steps=1_000)
+MODERATE = Size("moderate", inputs=16, width=128, batch_size=128, samples=8192, steps=2_000)
 
 
 def loss(model: eqx.nn.MLP, batch: tuple[Array, Array], key: Array | None) -> Array:

@@ -50,7 +50,7 @@ def test_record(tmp_path):
         [0, 1, 2],
     )
     assert set(record["versions"]) == {"python", "jax", "pathline"} and record["wall_s"] >= 0
-    assert record["figures"] == ["one"] and record["device"]
+    assert record["figures"] == ["one"] and record["captions"] == {} and record["device"]
     assert json.loads((tmp_path / "outcome.json").read_text()) == record
 
 

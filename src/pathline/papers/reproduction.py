@@ -61,6 +61,7 @@ def reproduce(
         "measured": {name: _plain(value) for name, value in outcome.measured.items()},
         "claims": [{**row, "measured": _plain(row["measured"])} for row in paper.judge(outcome)],
         "figures": list(outcome.figures),
+        "captions": {name: outcome.captions[name] for name in outcome.figures if name in outcome.captions},
         "notes": outcome.notes,
     }
     if run is not None:

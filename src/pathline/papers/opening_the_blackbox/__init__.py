@@ -172,9 +172,11 @@ NOTES = (
     "All methods take equally many updates, as the number of evaluations grows during training. Evaluations include "
     "rejected steps, and a batch is solved as one system with common steps. The error estimate is averaged over steps, as in "
     "the authors' code, with a weight that falls exponentially; the stiffness estimate is summed and not divided by the "
-    "stability size of the method. Weights, and the tolerance of the stochastic solver, were chosen on other seeds. The stochastic equations are solved by SPaRK in the "
-    "Stratonovich sense, where the paper uses SOSRI; SPaRK has no stages to estimate stiffness from. The moment loss is, "
-    "as in training, of 64 paths, so most of it is their sampling error; that of 64 such draws together stands beside it."
+    "stability size of the method. Weights were chosen on other seeds. The stochastic equations are solved by SPaRK in the "
+    "Stratonovich sense, where the paper uses SOSRI; SPaRK has no stages to estimate stiffness from. The moment loss is, as in "
+    "training, of 64 paths, much of it their sampling error; that of 64 such draws together stands beside it, and there the "
+    "penalty costs more. This claim is the closest: at a first choice of tolerance (0.1) and weight (0.12) it failed with "
+    "1.32, so both were chosen anew, again on other seeds."
 )
 
 PAPER = Paper(
@@ -184,7 +186,7 @@ PAPER = Paper(
     year=2021,
     venue="Proceedings of the 38th International Conference on Machine Learning, PMLR 139",
     arxiv="2105.03918",
-    verb="classify",
+    verb="forecast",
     summary="The run time of a neural differential equation is the number of steps that its solver takes, which the loss of "
     "a task does nothing to keep small. The solver already estimates its own local error and stiffness; added to the loss "
     "and differentiated through the solver's arithmetic, these estimates lead to dynamics that are cheap to solve.",
@@ -272,5 +274,6 @@ PAPER = Paper(
         "pathline.integrate.JacobianFrobenius",
         "pathline.integrate.Steer",
         "pathline.integrate.nfe",
+        "pathline.forecast.NeuralODE",
     ),
 )
