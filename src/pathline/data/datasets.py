@@ -71,7 +71,8 @@ def _dated(data: xarray.Dataset, path: Path) -> xarray.Dataset:
 
 def _check_hdf5(path: Path) -> None:
     """HDF5 can keep the bytes of an array in another file, where the reader would find zeros instead."""
-    import pyfive  # pyright: ignore[reportMissingImports]
+    import pyfive
+    from pyfive.dataobjects import EXTERNAL_DATA_FILES_MSG_TYPE
 
     with pyfive.File(str(path)) as file:
         for name in file:
@@ -79,7 +80,7 @@ def _check_hdf5(path: Path) -> None:
             if not isinstance(item, pyfive.Dataset):
                 continue
             kinds = {message["type"] for message in file._get_dataobjects(file._links[name]).msgs}
-            if pyfive.dataobjects.EXTERNAL_DATA_FILES_MSG_TYPE in kinds:
+            if EXTERNAL_DATA_FILES_MSG_TYPE in kinds:
                 raise _outside(path, name)
             # A chunk may be declared larger than its array, and is unpacked whole.
             check_size(path, math.prod(item.chunks or ()) * item.dtype.itemsize)
