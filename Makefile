@@ -23,7 +23,7 @@ help: ## list the commands
 	@touch $@
 
 demo: .venv/core.stamp ## forecast two centuries of sunspots with every method, and compare them
-	@$(BIN)/pathline forecast sunspots --run runs/sunspots
+	@$(BIN)/pathline forecast sunspots
 
 test: .venv/dev.stamp ## run the tests on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
