@@ -11,6 +11,9 @@ from pathlib import Path
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
+from pathline.report import Badge
+from pathline.report.catalogue import circumstances, claims_table
+
 RESULTS = Path(__file__).parents[2] / "results"
 _MARK = re.compile(r"<!-- claims: ([a-z0-9-]+) -->")
 
@@ -34,13 +37,9 @@ def claims(slug):
     if not path.exists():
         raise PluginError(f"{path} is missing; run `pathline reproduce {slug} --out results`.")
     record = json.loads(path.read_text())
-    lines = ["| | claim | measured | asked | paper |", "| --- | --- | --- | --- | --- |"]
-    for claim in record["claims"]:
-        measured = claim["measured"] if isinstance(claim["measured"], list) else [claim["measured"]]
-        mean = sum(measured) / len(measured)
-        sign = {"<=": "≤", ">=": "≥"}[claim["comparison"]]
-        verdict = "holds" if claim["holds"] else "**fails**"
-        lines.append(f"| {verdict} | {claim['text']} | {mean:.3g} | {sign} {claim['threshold']:g} | {claim['paper']} |")
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    told = f"Preset {record['preset']}, {len(record['seeds'])} seeds, {record['wall_s']:.0f} s on {record['device']} ({versions})."
-    return "\n".join([*lines, "", told])
+    table = claims_table(record)
+    lines = [f"| {' | '.join(table.columns)} |", "|" + " --- |" * len(table.columns)]
+    for row in table.rows:
+        cells = [f"**{cell.text}**" if isinstance(cell, Badge) else str(cell) for cell in row]
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join([*lines, "", circumstances(record)])

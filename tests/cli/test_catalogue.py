@@ -108,3 +108,11 @@ def test_a_damaged_record_is_told(command, content, shelf, capsys):
     assert main(command.split()) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("pathline: results/a-paper.json is not the record") and printed.err.count("\n") == 1
+
+
+def test_a_run_directory_in_use_is_told_before_anything_runs(shelf, capsys):
+    (shelf / "mine").mkdir()
+    (shelf / "mine" / "thesis.tex").write_text("precious")
+    assert main(["reproduce", "a-paper", "--run", "mine"]) == 2
+    assert capsys.readouterr().err.startswith("pathline: mine is not empty")
+    assert [path.name for path in (shelf / "mine").iterdir()] == ["thesis.tex"]

@@ -12,6 +12,7 @@ from scipy import integrate, signal, stats
 
 from pathline.measure import (
     crps,
+    crps_by_entry,
     interval_coverage,
     interval_score,
     mase,
@@ -78,6 +79,20 @@ def test_crps_of_a_gaussian_ensemble_approaches_the_closed_form():
     pairs = RNG.normal(size=(2, 200_000))
     assert crps(pairs, np.full(200_000, truth), fair=True) == pytest.approx(exact, abs=5e-3)
     assert crps(pairs, np.full(200_000, truth)) > exact + 0.1
+
+
+@pytest.mark.parametrize("fair", [False, True])
+def test_crps_leaves_out_members_that_are_unknown(fair):
+    rng = np.random.default_rng(0)
+    ensemble, truth = rng.normal(size=(7, 2, 3)), rng.normal(size=(2, 3))
+    ensemble[rng.random(ensemble.shape) < 0.4] = np.nan
+    ensemble[:, 0, 0], truth[1, 2] = np.nan, np.nan
+    found = crps_by_entry(ensemble, truth, fair=fair)
+    assert np.isnan(found[0, 0]) and np.isnan(found[1, 2])
+    for place in [(0, 1), (0, 2), (1, 0), (1, 1)]:
+        known = ensemble[:, *place][~np.isnan(ensemble[:, *place])]
+        pairs = np.abs(known[:, None] - known).sum() / (len(known) * (len(known) - 1) if fair else len(known) ** 2)
+        assert found[place] == pytest.approx(np.abs(known - truth[place]).mean() - pairs / 2)
 
 
 def test_crps_of_one_member_is_the_absolute_error():

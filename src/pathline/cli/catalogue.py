@@ -16,7 +16,7 @@ from pathline.atomic import write_json
 from pathline.cli.arguments import parse
 from pathline.errors import InputError
 from pathline.papers import SLUGS, Paper, find_paper, reproduce
-from pathline.train import free_run
+from pathline.train import free_run, open_run
 
 RESULTS = Path("results")
 
@@ -178,8 +178,8 @@ def claims_table(record: dict[str, Any]) -> Table:
 def _reproduce_one(paper: Paper, given: Reproduce) -> bool:
     from pathline.report import reproduction_figures, write_figures, write_reproduction_report
 
-    run = given.run or free_run("runs", paper.slug)
-    run.mkdir(parents=True, exist_ok=True)
+    config = {"command": "reproduce", "slug": paper.slug, "preset": given.preset, "seed": given.seed}
+    run = open_run(given.run or free_run("runs", paper.slug), config)
     console = Console()
     console.print(f"[bold]{escape(paper.title)}[/], preset {given.preset}", highlight=False)
     done = reproduce(paper, given.preset, seed=given.seed, run=run, data=given.data)

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -172,8 +173,10 @@ def _fit_and_compare(flags: ForecastFlags, settings: Any, series: Series, comman
         # A mistake that comes to light now leaves no directory behind; what took time to fit is kept.
         if missing and {path.name for path in run.glob("methods/*")} <= {Persistence.name}:
             shutil.rmtree(run)
-            for parent in missing[1:]:
-                parent.rmdir()
+            # Another run may have begun in a folder above in the meantime.
+            with suppress(OSError):
+                for parent in missing[1:]:
+                    parent.rmdir()
         raise
     # A method that was asked for by name is the one reported, whatever persistence did.
     comparison = replace(comparison, best=chosen)

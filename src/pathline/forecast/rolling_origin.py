@@ -13,7 +13,7 @@ from pathline.forecast.conformal import LEVELS, adapted, nested, offsets_of_orde
 from pathline.forecast.forecaster import Forecaster, season_of, spread_origins
 from pathline.forecast.point import predict
 from pathline.forecast.windows import future_windows
-from pathline.measure import interval_coverage, interval_score, mase, rmse, smape
+from pathline.measure import crps_by_entry, interval_coverage, interval_score, mase, rmse, smape
 
 
 class Evaluation(eqx.Module):
@@ -117,7 +117,7 @@ def evaluate(forecaster: Forecaster, series: Series, *, start: int, horizon: int
         truth=standardiser.undo(truth),
         lower=forecaster.undo(predictions + offsets[0]),
         upper=forecaster.undo(predictions + offsets[1]),
-        crps=np.nanmean(scores * np.asarray(standardiser.scale), axis=1),
+        crps=_mean_seen(scores * np.asarray(standardiser.scale), axis=1),
         errors=errors,
         miscoverage=asked,
         levels=LEVELS,
@@ -171,10 +171,16 @@ def _online(
         ordered = known.in_order()
         for number, each in enumerate(nested(asked)):
             offsets[:, number, place] = offsets_of_ordered(ordered, known.count, each)
-        scores[place] = _crps(np.maximum(ordered, least[place][..., None]), known.count, errors[place])
+        members = np.maximum(np.moveaxis(ordered, -1, 0), least[place])
+        scores[place] = crps_by_entry(members, errors[place])
+    return offsets, _mean_seen(scores, axis=0), asked
+
+
+def _mean_seen(scores: np.ndarray, axis: int) -> np.ndarray:
+    """The mean over what was observed; NaN, and no warning, where nothing was."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column may go unobserved throughout
-        return offsets, np.nanmean(scores, axis=0), asked
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(scores, axis=axis)
 
 
 class _KnownErrors:
@@ -203,13 +209,3 @@ class _KnownErrors:
         # All but the newest are in order, which a stable sort makes use of.
         self._ordered.sort(axis=-1, kind="stable")
         return self._ordered[..., : int(self.count.max(initial=1))]
-
-
-def _crps(ordered: np.ndarray, count: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The continuous ranked probability score of each entry: `pathline.measure.crps` for members in order, of which
-    the first `count` of each entry are known."""
-    known = np.arange(ordered.shape[-1]) < count[..., None]
-    number = np.maximum(count, 1)[..., None]
-    weights = (2 * np.arange(ordered.shape[-1]) - number + 1) / number**2
-    terms = np.abs(ordered - truth[..., None]) / number - weights * ordered
-    return np.where(count > 0, np.where(known, terms, 0.0).sum(axis=-1), np.nan)

@@ -15,7 +15,10 @@ def nan_on_failure(solution: diffrax.Solution) -> diffrax.Solution:
     names the step.
 
     Arguments:
-        solution: from `diffrax.diffeqsolve`.
+        solution: from `diffrax.diffeqsolve`, or from a regulariser.
+
+    Returns:
+        The solution; only its saved states differ, and only where the solve failed.
     """
     succeeded = diffrax.is_successful(solution.result)
     states = jax.tree.map(lambda leaf: jnp.where(succeeded, leaf, jnp.nan), solution.ys)

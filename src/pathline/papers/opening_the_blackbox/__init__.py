@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
-import diffrax
 import jax
 import numpy as np
 import optax
@@ -31,7 +30,6 @@ from pathline.papers.paper import Claim, Measured, Outcome, Paper, Preset
 # A weight belongs to one tolerance, horizon and reduction. These were chosen on other seeds than are run here.
 DIGITS = Setup(
     model=lambda key: OrdinaryClassifier(64, 64, key=key),
-    solver=diffrax.Tsit5(),
     methods=(
         Method("vanilla", Unregularised()),
         Method("ERNODE", ErrorEstimate("mean"), 100.0, 10.0),
@@ -69,7 +67,6 @@ MNIST = replace(
 MNIST_SDE = replace(
     MNIST,
     model=lambda key: StochasticClassifier(784, key=key),
-    solver=diffrax.SPaRK(),
     methods=(Method("vanilla", Unregularised()), Method("ERNSDE", ErrorEstimate("mean"), 10.0, 10.0)),
     tolerance=0.14,
     steps=40 * 117,

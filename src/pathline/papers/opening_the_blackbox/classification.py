@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import diffrax
 import equinox as eqx
@@ -50,6 +50,8 @@ class Method:
 class Classifier(eqx.Module):
     """Scores images by solving a differential equation for a whole batch as one system with common steps."""
 
+    solver: ClassVar[diffrax.AbstractSolver]
+
     @abc.abstractmethod
     def solve(
         self, pixels: Pixels, regulariser: Regulariser, tolerance: float, key: Array
@@ -63,7 +65,6 @@ class Setup:
 
     Arguments:
         model: `key -> classifier`.
-        solver: that the model is solved with.
         methods: the plain one first, so that the others are compared with it.
         tolerance: relative and absolute, of the solver.
         steps: updates.
@@ -75,7 +76,6 @@ class Setup:
     """
 
     model: Callable[[Array], Classifier]
-    solver: diffrax.AbstractSolver
     methods: tuple[Method, ...]
     tolerance: float
     steps: int
@@ -89,6 +89,7 @@ class Setup:
 class OrdinaryClassifier(Classifier):
     """An image flows for unit time along `dz/dt = tanh(B [tanh(A [z, t]), t])`; a linear map reads off its class."""
 
+    solver: ClassVar[diffrax.AbstractSolver] = diffrax.Tsit5()
     inward: eqx.nn.Linear
     outward: eqx.nn.Linear
     readout: eqx.nn.Linear
@@ -111,7 +112,7 @@ class OrdinaryClassifier(Classifier):
         """See `Classifier`."""
         solution, penalty = regulariser(
             diffrax.ODETerm(lambda t, z, args: jax.vmap(partial(self.velocity, t))(z)),
-            diffrax.Tsit5(),
+            self.solver,
             0.0,
             1.0,
             None,
@@ -129,6 +130,7 @@ class OrdinaryClassifier(Classifier):
 class StochasticClassifier(Classifier):
     """Thirty-two features of an image flow for unit time along `dz = MLP(z) dt + (W z + b) o dB`."""
 
+    solver: ClassVar[diffrax.AbstractSolver] = diffrax.SPaRK()
     features: eqx.nn.Linear
     drift: eqx.nn.MLP
     noise: eqx.nn.Linear
@@ -151,7 +153,7 @@ class StochasticClassifier(Classifier):
         noise = diffrax.ControlTerm(lambda t, z, args: lx.DiagonalLinearOperator(jax.vmap(self.noise)(z)), brownian)
         solution, penalty = regulariser(
             diffrax.MultiTerm(drift, noise),
-            diffrax.SPaRK(),
+            self.solver,
             0.0,
             1.0,
             0.05,
@@ -172,7 +174,6 @@ class Loss:
     """Cross-entropy plus the weighted penalty. It compares by content, so that all seeds share one compilation."""
 
     method: Method
-    solver: diffrax.AbstractSolver
     tolerance: float
     steps: int
 
@@ -183,7 +184,7 @@ class Loss:
         scores, solution, penalty = model.solve(batch.pixels, self.method.regulariser, self.tolerance, key)
         task = optax.softmax_cross_entropy_with_integer_labels(scores, batch.labels).mean()
         loss = task + self.method.weight(step, self.steps) * penalty
-        return loss, {"cross_entropy": task, "nfe": nfe(solution, self.solver)}
+        return loss, {"cross_entropy": task, "nfe": nfe(solution, model.solver)}
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _fit(
     fitted = fit(
         model,
         training,
-        Loss(method, setup.solver, setup.tolerance, setup.steps),
+        Loss(method, setup.tolerance, setup.steps),
         steps=steps,
         batch_size=setup.batch_size,
         key=key,
@@ -254,13 +255,13 @@ def _measured(
     batches = jax.tree.map(lambda leaf: leaf.reshape(-1, setup.test_batch, *leaf.shape[1:]), test)
     right, evaluations = [], []
     for number in range(len(batches.labels)):
-        scores, count = _predict(model, batches.pixels[number], key, setup.solver, setup.tolerance)
+        scores, count = _predict(model, batches.pixels[number], key, setup.tolerance)
         right.append(np.asarray(scores).argmax(axis=1) == batches.labels[number])
         evaluations.append(int(count))
     seconds = []
     for _ in range(setup.timed_calls):
         began = time.perf_counter()
-        jax.block_until_ready(_predict(model, batches.pixels[0], key, setup.solver, setup.tolerance))
+        jax.block_until_ready(_predict(model, batches.pixels[0], key, setup.tolerance))
         seconds.append(time.perf_counter() - began)
     error, stiffness = _cost(model, batches.pixels[0], key, setup.tolerance)
     return Trained(
@@ -276,10 +277,10 @@ def _measured(
 
 @eqx.filter_jit
 def _predict(
-    model: Classifier, pixels: Pixels, key: Array, solver: diffrax.AbstractSolver, tolerance: float
+    model: Classifier, pixels: Pixels, key: Array, tolerance: float
 ) -> tuple[Float[Array, "image class"], Int[Array, ""]]:
     scores, solution, _ = model.solve(pixels, Unregularised(), tolerance, key)
-    return scores, nfe(solution, solver)
+    return scores, nfe(solution, model.solver)
 
 
 @eqx.filter_jit

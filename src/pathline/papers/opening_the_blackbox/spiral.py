@@ -17,6 +17,9 @@ from pathline.train import fit
 
 SOLVER = diffrax.SPaRK()
 MAX_STEPS = 256
+OPTIMISER = optax.adabelief(0.01)
+TIMES = np.linspace(0.0, 1.0, 30)
+START = np.array([2.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,6 @@ class Moments(eqx.Module):
     def distance(self, other: "Moments") -> Float[Array, ""]:
         """Mean square difference of the means plus that of the variances."""
         return jnp.mean((self.mean - other.mean) ** 2) + jnp.mean((self.variance - other.variance) ** 2)
-
-
-OPTIMISER = optax.adabelief(0.01)
-TIMES = np.linspace(0.0, 1.0, 30)
-START = np.array([2.0, 0.0])
 
 
 @eqx.filter_jit
