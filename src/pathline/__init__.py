@@ -14,6 +14,7 @@ _LAZY = {"load": "pathline.train", "read_series": "pathline.data", "InputError":
 _SUBPACKAGES = (
     "data",
     "forecast",
+    "generate",
     "integrate",
     "measure",
     "nets",

@@ -1,5 +1,6 @@
 """What the verbs eat: data types with named axes, and the readers of users' files."""
 
+from pathline.data.builtin_samples import BUILTIN_SAMPLES, builtin_samples
 from pathline.data.builtin_series import BUILTIN_SERIES, builtin_series
 from pathline.data.fields import Fields
 from pathline.data.graphs import Graphs
@@ -13,6 +14,7 @@ from pathline.data.snapshots import Snapshots
 from pathline.data.standardise import Standardiser
 
 __all__ = [
+    "BUILTIN_SAMPLES",
     "BUILTIN_SERIES",
     "FIELDS_SUFFIXES",
     "SAMPLES_SUFFIXES",
@@ -24,6 +26,7 @@ __all__ = [
     "Series",
     "Snapshots",
     "Standardiser",
+    "builtin_samples",
     "builtin_series",
     "read_fields",
     "read_samples",

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathline.systems.lorenz import LORENZ63_LYAPUNOV, lorenz63, lorenz63_field
+from pathline.systems.planar import PLANAR, checkerboard, pinwheel, ring, two_moons
 
-__all__ = ["LORENZ63_LYAPUNOV", "SYSTEMS", "System", "lorenz63", "lorenz63_field"]
+__all__ = [
+    "LORENZ63_LYAPUNOV",
+    "PLANAR",
+    "SYSTEMS",
+    "System",
+    "checkerboard",
+    "lorenz63",
+    "lorenz63_field",
+    "pinwheel",
+    "ring",
+    "two_moons",
+]
 
 
 @dataclass(frozen=True)

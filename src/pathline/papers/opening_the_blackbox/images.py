@@ -1,4 +1,4 @@
-"""The images to be classified: the small digits of scikit-learn, or MNIST from the user's own folder."""
+"""The images to be classified: the small digits that ship with Pathline, or MNIST from the user's own folder."""
 
 import gzip
 from pathlib import Path
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pathline.data import builtin_samples
 from pathline.data.files import check_size, told_in_one_sentence
-from pathline.errors import InputError, MissingExtraError
+from pathline.errors import InputError
 
 HELD_OUT = 397
 Pixels = Float[Array | np.ndarray, "image pixel"]
@@ -27,18 +28,12 @@ class Images(eqx.Module):
 
 
 def digits() -> tuple[Images, Images]:
-    """1400 images of 8 x 8 pixels to learn from and 397 to be tested on, always the same.
-
-    Raises:
-        MissingExtraError: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MissingExtraError("This reproduction learns from scikit-learn's digits and", "catalogue") from error
-    pixels, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+    """1400 images of 8 x 8 pixels to learn from and 397 to be tested on, always the same."""
+    found = builtin_samples("digits")
+    assert found.labels is not None
+    pixels = found.values.reshape(len(found), -1).astype(float)
     order = np.random.default_rng(0).permutation(len(pixels))
-    images = [Images(pixels[rows] / 16, labels[rows]) for rows in (order[:-HELD_OUT], order[-HELD_OUT:])]
+    images = [Images(pixels[rows], found.labels[rows]) for rows in (order[:-HELD_OUT], order[-HELD_OUT:])]
     return images[0], images[1]
 
 
