@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pathline.errors import InputError
 
 
@@ -53,6 +55,12 @@ def write_text(path: Path | str, content: str) -> None:
 def write_json(path: Path | str, content: Any) -> None:
     """Write `content` as readable JSON, atomically. NaN and infinities become `null`: JSON has no others."""
     write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_arrays(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as an NPZ archive, compressed, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _finite(content: Any) -> Any:

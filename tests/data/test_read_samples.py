@@ -139,4 +139,37 @@ def test_npz_refusals(arrays, message, tmp_path):
 
 def test_no_such_file(tmp_path):
     assert "no file" in refusal(tmp_path / "draws.npz")
-    assert "does not end in one of .npz" in refusal(tmp_path / "draws.csv")
+    assert "does not end in one of .npz" in refusal(tmp_path / "draws.xlsx")
+
+
+def test_a_table_has_a_sample_in_each_row(tmp_path):
+    path = tmp_path / "flowers.csv"
+    path.write_text("length;width;Species\n1,5;2;b\n3;4;a\n5;6;b\n")
+    found = read_samples(path)
+    np.testing.assert_array_equal(found.values, [[1.5, 2], [3, 4], [5, 6]])
+    assert found.classes == ("a", "b") and found.labels.tolist() == [1, 0, 1] and found.title == "flowers"
+    (tmp_path / "plain.txt").write_text("1 2\n3 4\n")
+    assert read_samples(tmp_path / "plain.txt").labels is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x,y\n1,2\n3,\n", "Row 2 of column 'y'"),
+        ("x,y\n1,2\n3,oops\n4,5\n", "Row 2 of column 'y' in .* is no number: 'oops'"),
+        ("label\na\nb\n", "no column of numbers"),
+    ],
+)
+def test_a_table_with_holes_is_refused(tmp_path, text, words):
+    path = tmp_path / "draws.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_samples(path)
+
+
+def test_columns_of_text_are_left_out_with_a_warning(tmp_path):
+    path = tmp_path / "draws.csv"
+    path.write_text("name,x\nAnn,1\nBob,2\n")
+    with pytest.warns(UserWarning, match="Column 'name' of .* is text and left out"):
+        found = read_samples(path)
+    np.testing.assert_array_equal(found.values, [[1], [2]])

@@ -42,6 +42,26 @@ def parse(cls: type[T], arguments: Sequence[str], *, command: str) -> T:
     return given
 
 
+def flag_value(arguments: Sequence[str], flag: str, default: str) -> str:
+    """The value of one flag, before the rest can be parsed: which method is meant decides what flags there are."""
+    value = default
+    for place, word in enumerate(arguments):
+        if word == flag:
+            value = next(iter(arguments[place + 1 :]), "")
+        elif word.startswith(f"{flag}="):
+            value = word.partition("=")[2]
+    return value
+
+
+def repeatable(arguments: Sequence[str]) -> list[str]:
+    """The words that give the same report again: without the run directory, which is taken by then."""
+    words = [word for word in arguments if not word.startswith("--run=")]
+    if "--run" in words:
+        place = words.index("--run")
+        del words[place : place + 2]
+    return words
+
+
 def flags(cls: type) -> list[str]:
     """The flags of a dataclass and of those nested in it."""
     names: list[str] = []

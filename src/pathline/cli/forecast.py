@@ -4,10 +4,8 @@ import csv
 import hashlib
 import io
 import shlex
-import shutil
 import webbrowser
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pathline.atomic import write_json, write_text
-from pathline.cli.arguments import parse
+from pathline.cli.arguments import flag_value, parse, repeatable
+from pathline.cli.new_run import new_run
 from pathline.data import BUILTIN_SERIES, SERIES_SUFFIXES, Series, builtin_series, read_series
 from pathline.errors import InputError, nearest
 from pathline.forecast import METHODS, Comparison, Forecast, Forecaster, Persistence, compare, default_methods
@@ -69,7 +68,7 @@ def run_forecast(arguments: Sequence[str]) -> int:
     if not flags.budget > 0:
         raise InputError(f"--budget cannot be {flags.budget:g}; give the seconds that fitting may take.")
     series = read_source(flags)
-    command = shlex.join(["pathline", "forecast", *_repeatable(arguments)])
+    command = shlex.join(["pathline", "forecast", *repeatable(arguments)])
     apply = _apply_saved if flags.model is not None else _fit_and_compare
     run, report, lines = apply(flags, settings, series, command)
     console = Console()
@@ -83,15 +82,6 @@ def run_forecast(arguments: Sequence[str]) -> int:
     if flags.open:
         webbrowser.open(report.resolve().as_uri())
     return 0
-
-
-def _repeatable(arguments: Sequence[str]) -> list[str]:
-    """The words that give the same report again: without the run directory, which is taken by then."""
-    words = [word for word in arguments if not word.startswith("--run=")]
-    if "--run" in words:
-        place = words.index("--run")
-        del words[place : place + 2]
-    return words
 
 
 def read_source(flags: ForecastFlags) -> Series:
@@ -121,12 +111,7 @@ def read_source(flags: ForecastFlags) -> Series:
 
 def _parse(arguments: Sequence[str]) -> tuple[ForecastFlags, Any]:
     """The flags, and the hyperparameters of the method that they name (`None` for auto)."""
-    name = "auto"
-    for place, word in enumerate(arguments):
-        if word == "--method":
-            name = next(iter(arguments[place + 1 :]), "")
-        elif word.startswith("--method="):
-            name = word.partition("=")[2]
+    name = flag_value(arguments, "--method", "auto")
     if name == "auto":
         return parse(ForecastFlags, arguments, command="forecast"), None
     if name not in METHODS:
@@ -151,33 +136,21 @@ def _fit_and_compare(flags: ForecastFlags, settings: Any, series: Series, comman
         "seed": flags.seed,
     }
     run = flags.run or free_run("runs", Path(flags.source).stem)
-    missing = [path for path in (run, *run.parents) if not path.exists()]
-    run = open_run(run, config)
-    console = Console(stderr=True)
-    try:
-        with console.status("fitting") as status:
-            comparison = compare(
-                series,
-                methods,
-                key=jax.random.key(flags.seed),
-                horizon=flags.horizon,
-                budget=flags.budget,
-                run=run,
-                on_method=lambda name: status.update(f"fitting {name}"),
-            )
+    # What took time to fit is kept.
+    with new_run(run, config, worthless=_holds_nothing) as run, Console(stderr=True).status("fitting") as status:
+        comparison = compare(
+            series,
+            methods,
+            key=jax.random.key(flags.seed),
+            horizon=flags.horizon,
+            budget=flags.budget,
+            run=run,
+            on_method=lambda name: status.update(f"fitting {name}"),
+        )
         chosen = comparison.best if settings is None else settings.name
         if chosen not in comparison.forecasters:
             note = next(row["note"] for row in comparison.rows if row["method"] == chosen)
             raise InputError(note.removeprefix("skipped: "))
-    except InputError:
-        # A mistake that comes to light now leaves no directory behind; what took time to fit is kept.
-        if missing and {path.name for path in run.glob("methods/*")} <= {Persistence.name}:
-            shutil.rmtree(run)
-            # Another run may have begun in a folder above in the meantime.
-            with suppress(OSError):
-                for parent in missing[1:]:
-                    parent.rmdir()
-        raise
     # A method that was asked for by name is the one reported, whatever persistence did.
     comparison = replace(comparison, best=chosen)
     forecaster = comparison.forecaster
@@ -214,6 +187,10 @@ def _apply_saved(flags: ForecastFlags, settings: Any, series: Series, command: s
     report = write_forecast_report(run, series, forecast, command=command)
     save(run, forecaster)
     return run, report, [_next(series, forecast)]
+
+
+def _holds_nothing(run: Path) -> bool:
+    return {path.name for path in run.glob("methods/*")} <= {Persistence.name}
 
 
 def write_forecast(path: Path, series: Series, forecast: Forecast) -> None:

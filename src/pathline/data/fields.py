@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pathline.data.checks import named, real_array, rising_times
+from pathline.data.samples import Samples
 from pathline.errors import InputError
 
 
@@ -79,6 +80,16 @@ class Fields(eqx.Module):
     def space(self) -> tuple[int, ...]:
         """The number of grid points along each axis of space."""
         return self.values.shape[3:]
+
+    def frames(self) -> Samples:
+        """Every moment of every trajectory as a sample `[channel, *space]`.
+
+        Raises:
+            InputError: a value is missing.
+        """
+        if np.isnan(self.values).any():
+            raise InputError(f"{self.title!r} has gaps (land, or missing values), and samples have none; cut them out.")
+        return Samples(self.values.reshape(-1, *self.values.shape[2:]), title=self.title)
 
 
 def _coordinates(given: Any, axis: str, size: int) -> np.ndarray:

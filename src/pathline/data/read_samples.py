@@ -1,5 +1,6 @@
-"""Read `Samples` from an archive of arrays or a folder of images."""
+"""Read `Samples` from an archive of arrays, a table or a folder of images."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,15 @@ from jaxtyping import Float
 from PIL import Image
 
 from pathline.data.files import check_size, existing, read_archive, told_in_one_sentence
-from pathline.data.numbers import listed
+from pathline.data.numbers import column_numbers, listed
 from pathline.data.samples import Samples
+from pathline.data.text_table import read_text_table
 from pathline.errors import InputError
 
-SAMPLES_SUFFIXES = (".npz",)
+SAMPLES_SUFFIXES = (".npz", ".csv", ".tsv", ".txt")
 """The endings that `read_samples` takes, besides folders of images."""
 
+_LABELS = ("label", "labels", "class", "species")
 _IMAGES = {".png", ".jpg", ".jpeg"}
 
 
@@ -23,6 +26,9 @@ def read_samples(path: Path | str) -> Samples:
     An NPZ file holds the samples as `samples`, `x` or else its first array of numbers, `[sample, *shape]`, in the units
     that they have there; and optionally their classes as `labels` or `y`: whole numbers from 0, or names.
 
+    A table (.csv .tsv .txt) has a row for each sample and a column for each coordinate; a column called `label`, `class`
+    or `species` (in any case) holds the classes, and other columns of text are left out with a warning.
+
     A folder holds PNG or JPEG images of one size, or one sub-folder of them for each class, whose names become the
     classes. Images become `[channel, height, width]` in single precision from 0 to 1: one channel if all are grey, else
     three; transparency is dropped. They are in the order of their names.
@@ -31,14 +37,45 @@ def read_samples(path: Path | str) -> Samples:
         path: the file or the folder.
 
     Raises:
-        InputError: the file is missing, damaged or of another kind, an image has another size than the first, a folder
-            mixes images and classes, or all would take over 4 GiB.
+        InputError: the file is missing, damaged or of another kind, a cell of a table is missing, an image has another
+            size than the first, a folder mixes images and classes, or all would take over 4 GiB.
     """
     path = Path(path)
     with told_in_one_sentence(path, "samples"):
         if path.is_dir():
             return _from_folder(path)
-        return _from_archive(existing(path, SAMPLES_SUFFIXES))
+        existing(path, SAMPLES_SUFFIXES)
+        return _from_archive(path) if path.suffix.lower() == ".npz" else _from_table(path)
+
+
+def _from_table(path: Path) -> Samples:
+    # In memory a cell of a few characters is an object of some sixty bytes.
+    check_size(path, 8 * path.stat().st_size)
+    table = read_text_table(path)
+    label = next((name for name in table.columns if name.lower() in _LABELS), None)
+    values = {}
+    for name in table.columns.drop([] if label is None else [label]):
+        numbers, wrong = column_numbers(table[name])
+        if wrong is not None and np.isnan(numbers).all():
+            warnings.warn(f"Column {name!r} of {path} is text and left out.", stacklevel=3)
+        elif wrong is not None:
+            raise InputError(
+                f"Row {wrong + 1} of column {name!r} in {path} is no number: {str(table[name][wrong])[:40]!r}."
+            )
+        elif np.isnan(numbers).any():
+            row = int(np.argmax(np.isnan(numbers)))
+            raise InputError(
+                f"Row {row + 1} of column {name!r} in {path} is missing; samples have no gaps: leave it out."
+            )
+        else:
+            values[name] = numbers
+    if not values:
+        raise InputError(f"{path} has no column of numbers; give a column for each coordinate.")
+    samples = np.stack(list(values.values()), axis=1)
+    if label is None:
+        return Samples(samples, title=path.stem)
+    classes, indices = np.unique(np.asarray([str(cell).strip() for cell in table[label]]), return_inverse=True)
+    return Samples(samples, indices, classes=classes.tolist(), title=path.stem)
 
 
 def _from_archive(path: Path) -> Samples:
