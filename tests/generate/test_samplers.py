@@ -111,7 +111,9 @@ def test_grids():
     with pytest.raises(InputError, match=r"cannot go from t = 0\.4 to 0\.4"):
         UniformTime(0.4, 0.4).times(path, 3)
     with pytest.raises(InputError, match="need noise and signal at both ends"):
-        UniformLogSNR().times(Linear(), 3)
+        UniformLogSNR(stop=1.0).times(Linear(), 3)
+    assert UniformLogSNR().times(Linear(), 3)[[0, -1]].tolist() == [1e-3, 1 - 1e-3]
+    assert Karras(start=0.1).times(Linear(), 3)[[0, -1]].tolist() == [0.1, 1 - 1e-3]
 
 
 def test_batches_and_conditions_change_nothing():

@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "forecast": "forecast a series with intervals; compares every method unless told which",
+    "generate": "learn the law of samples (points, images, fields) and draw new ones",
     "papers": "list the papers of the catalogue and how their claims fare",
     "show": "one paper: what it does, its claims, what was measured",
     "reproduce": "run a paper's reproduction and check its claims",
@@ -22,7 +23,9 @@ COMMANDS = {
 }
 """Every command and what it does. The command `name` is `run(arguments)` in a module of this folder."""
 
-_MODULES = {"forecast": "forecast"} | dict.fromkeys(("papers", "show", "reproduce", "cite", "gallery"), "catalogue")
+_MODULES = {"forecast": "forecast", "generate": "generate"} | dict.fromkeys(
+    ("papers", "show", "reproduce", "cite", "gallery"), "catalogue"
+)
 
 _HELP = """\
 Pathline {version}: learned dynamics on JAX.

@@ -7,8 +7,9 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Real
+from scipy.special import chdtri, fdtri
 
 from pathline.errors import InputError
 
@@ -16,7 +17,8 @@ from pathline.errors import InputError
 class NoiseLaw(eqx.Module):
     """The law of unit noise. Abstract: `Gaussian` or `StudentT`.
 
-    Both depend on the noise only through its norm, so that every direction is alike.
+    Both depend on the noise only through its norm, so that every direction is alike. With the same key all laws draw
+    the same direction, so that runs with different laws can be compared draw by draw.
     """
 
     has_score: ClassVar[bool]
@@ -27,8 +29,32 @@ class NoiseLaw(eqx.Module):
         """One draw of the given shape (several draws: `vmap` over keys; the norm belongs to one draw)."""
 
     @abstractmethod
+    def log_kernel(self, square: Float[Array, "*batch"], size: int) -> Float[Array, "*batch"]:
+        """The logarithm of the density of draws with `size` entries, up to a constant.
+
+        Arguments:
+            square: `|n|^2`.
+            size: `N`, how many entries a draw has.
+        """
+
+    @abstractmethod
     def log_density(self, noise: Float[Array, "*shape"]) -> Float[Array, ""]:
         """The logarithm of the density of one draw."""
+
+    @abstractmethod
+    def norm_quantile(self, share: Float[np.ndarray, "*batch"] | float, size: int) -> Float[np.ndarray, "*batch"]:
+        """The norm below which a share of the draws lies, in double precision.
+
+        Arguments:
+            share: from 0 to 1.
+            size: `N`, how many entries a draw has.
+        """
+
+    @abstractmethod
+    def norm_spread(self, size: int) -> float:
+        """About the standard deviation of `|n| / sqrt(N)` for `N = size` entries: how wide the shell is in which the
+        draws lie. Two settings with the same spread are aligned.
+        """
 
 
 class Gaussian(NoiseLaw):
@@ -38,11 +64,24 @@ class Gaussian(NoiseLaw):
 
     def sample(self, key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
         """One draw `g ~ N(0, I)`."""
-        return jax.random.normal(key, shape)
+        direction_key, _ = jax.random.split(key)
+        return jax.random.normal(direction_key, shape)
+
+    def log_kernel(self, square: Float[Array, "*batch"], size: int) -> Float[Array, "*batch"]:
+        """`-|n|^2 / 2`."""
+        return -0.5 * square
 
     def log_density(self, noise: Float[Array, "*shape"]) -> Float[Array, ""]:
         """`-|n|^2 / 2 - N log(2 pi) / 2`."""
-        return -0.5 * jnp.sum(noise**2) - 0.5 * noise.size * math.log(2 * math.pi)
+        return self.log_kernel(jnp.sum(noise**2), noise.size) - 0.5 * noise.size * math.log(2 * math.pi)
+
+    def norm_quantile(self, share: Float[np.ndarray, "*batch"] | float, size: int) -> Float[np.ndarray, "*batch"]:
+        """From `|n|^2 ~ chi2_N`."""
+        return np.sqrt(chdtri(size, 1 - np.asarray(share, np.float64)))
+
+    def norm_spread(self, size: int) -> float:
+        """`sqrt(1/(2N))`."""
+        return math.sqrt(0.5 / size)
 
 
 class StudentT(NoiseLaw):
@@ -81,8 +120,49 @@ class StudentT(NoiseLaw):
         log_chi2 = math.log(2) + jax.random.loggamma(radius_key, 0.5 * self.degrees)
         return jax.random.normal(direction_key, shape) * jnp.exp(0.5 * (math.log(self.degrees) - log_chi2))
 
+    def log_kernel(self, square: Float[Array, "*batch"], size: int) -> Float[Array, "*batch"]:
+        """`-((N+D)/2) log(1 + |n|^2/D)`: the power `-(N+D)/2` of `|n|^2 + D`, as a logarithm that cannot overflow."""
+        return -0.5 * (size + self.degrees) * jnp.log1p(square / self.degrees)
+
     def log_density(self, noise: Float[Array, "*shape"]) -> Float[Array, ""]:
         """`log Gamma((N+D)/2) - log Gamma(D/2) - (N/2) log(pi D) - ((N+D)/2) log(1 + |n|^2/D)`."""
         size, degrees = noise.size, self.degrees
-        constant = gammaln(0.5 * (size + degrees)) - gammaln(0.5 * degrees) - 0.5 * size * math.log(math.pi * degrees)
-        return constant - 0.5 * (size + degrees) * jnp.log1p(jnp.sum(noise**2) / degrees)
+        # In double precision: for many degrees it is a small difference of large numbers.
+        constant = math.lgamma(0.5 * (size + degrees)) - math.lgamma(0.5 * degrees)
+        constant -= 0.5 * size * math.log(math.pi * degrees)
+        return constant + self.log_kernel(jnp.sum(noise**2), size)
+
+    def norm_quantile(self, share: Float[np.ndarray, "*batch"] | float, size: int) -> Float[np.ndarray, "*batch"]:
+        """From `|n|^2 / N ~ F(N, D)`."""
+        return np.sqrt(size * fdtri(size, self.degrees, np.asarray(share, np.float64)))
+
+    def norm_spread(self, size: int) -> float:
+        """`sqrt(1/(2N) + 1/(2D))`."""
+        return math.sqrt(0.5 / size + 0.5 / self.degrees)
+
+
+def noise_law(degrees: float) -> NoiseLaw:
+    """Student's law, or the Gaussian one that it becomes for infinitely many degrees.
+
+    Arguments:
+        degrees: `D`, positive; infinity gives `Gaussian()`.
+
+    Raises:
+        InputError: the degrees are not positive.
+    """
+    return Gaussian() if degrees == math.inf else StudentT(degrees)
+
+
+def align(sigma: Real[ArrayLike, "*batch"], degrees: float) -> Real[ArrayLike, "*batch"]:
+    """The distance from the plane of the charges that belongs to a noise level, `r = sigma sqrt(D)`.
+
+    With it everything tuned for a diffusion carries over to PFGM++: grids, preconditioning and the density of levels in
+    training stay as they are in `sigma`.
+
+    Arguments:
+        sigma: noise levels.
+        degrees: `D`.
+
+    Source: Xu et al., PFGM++, 2023, section 4.
+    """
+    return sigma * math.sqrt(degrees)

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pathline.errors import InputError
+from pathline.generate.charges import heavy_tailed_mean
 from pathline.generate.fields import Fields
-from pathline.generate.laws import Gaussian
+from pathline.generate.laws import StudentT
 from pathline.generate.paths import AffinePath, Time
 from pathline.generate.paths.base import rates
 
@@ -109,6 +110,25 @@ class GaussianMixture(eqx.Module):
             pulled = jnp.einsum("kda,ka->kd", self.axes, gain * along)
         return (weight @ (self.means + pulled)).reshape(x.shape)
 
+    def heavy_tailed_mean(
+        self,
+        x: Float[Array, "*shape"],
+        scale: Float[Array, ""] | float,
+        level: Float[Array, ""],
+        degrees: float,
+    ) -> Float[Array, "*shape"]:
+        """`E[y | scale y + level n = x]` for noise of Student's law: a mean of `posterior_mean` over levels."""
+        # No component is farther away than this.
+        farthest = (jnp.linalg.norm(x) + scale * jnp.linalg.norm(self.means, axis=1).max()) ** 2
+        return heavy_tailed_mean(
+            degrees,
+            x.size,
+            farthest,
+            level,
+            lambda level: jax.nn.logsumexp(self._log_joint(x.reshape(-1), scale, level)),
+            lambda level: self.posterior_mean(x, scale, level),
+        )
+
     def _log_joint(self, x: Array, scale: Array | float, level: Array | float) -> Array:
         """`log w_k + log N(x; scale m_k, scale^2 C_k + level^2)`."""
         dim = x.size
@@ -130,7 +150,8 @@ def exact_fields(path: AffinePath, target: GaussianMixture, source: GaussianMixt
     """The exact fields of a path to a Gaussian mixture.
 
     Arguments:
-        path: from Gaussian noise when there is no source; else any affine path, with a latent or without.
+        path: from noise (Gaussian, or of Student's law) when there is no source; else any affine path, with a latent or
+            without.
         target: the law of the data. A kernel density estimate is one whose means are the samples.
         source: the law of the source, independent of the target; both with axes along the coordinates.
 
@@ -138,15 +159,13 @@ def exact_fields(path: AffinePath, target: GaussianMixture, source: GaussianMixt
         Fields that predict `"data"` from noise, or `"velocity"` and (with a latent) `"score"` between two mixtures.
 
     Raises:
-        InputError: the source is neither Gaussian noise nor a mixture along the coordinates.
+        InputError: the source is neither noise nor a mixture along the coordinates.
 
     Source: for two mixtures Albergo et al., Stochastic Interpolants, 2025, appendix A.
     """
     if source is None:
-        if not isinstance(path.law, Gaussian):
-            raise InputError(
-                f"Exact fields from noise need Gaussian noise, and the path has {path.law}; give a source."
-            )
+        if path.law is None:
+            raise InputError(f"{type(path).__name__} has no law of noise to start from; give a source.")
         return Fields(path, MixtureDenoiser(target, path), "data")
     if source.axes is not None or target.axes is not None:
         raise InputError("Exact fields between two mixtures need covariances along the coordinates.")
@@ -155,7 +174,7 @@ def exact_fields(path: AffinePath, target: GaussianMixture, source: GaussianMixt
 
 
 class MixtureDenoiser(eqx.Module):
-    """`E[x1 | x_t = x]` for a mixture as the target and Gaussian noise as the source.
+    """`E[x1 | x_t = x]` for a mixture as the target and noise as the source.
 
     Arguments:
         target: the mixture.
@@ -168,7 +187,10 @@ class MixtureDenoiser(eqx.Module):
     def __call__(self, t: Time, x: Float[Array, "*shape"], condition: PyTree = None) -> Float[Array, "*shape"]:
         """The denoised state."""
         scale, level = self.path.target_scale(t), self.path.source_scale(t)
-        return self.target.posterior_mean(x, scale.astype(x.dtype), level.astype(x.dtype))
+        scale, level = scale.astype(x.dtype), level.astype(x.dtype)
+        if isinstance(self.path.law, StudentT):
+            return self.target.heavy_tailed_mean(x, scale, level, self.path.law.degrees)
+        return self.target.posterior_mean(x, scale, level)
 
 
 class MixtureBridge(eqx.Module):

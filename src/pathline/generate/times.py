@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 
 from pathline.errors import InputError
 from pathline.generate.paths import AffinePath
-from pathline.generate.paths.base import as_time
 
 
 class TimeSampler(eqx.Module):
@@ -138,5 +137,5 @@ class LogNormalLevel(TimeSampler):
 
     def cdf(self, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """The normal distribution function of `(ln sigma - mean) / deviation`, from above."""
-        levels = jax.vmap(self.path.half_log_snr)(jnp.ravel(as_time(t)))
+        levels = jax.vmap(self.path.half_log_snr)(jnp.ravel(t))
         return ndtr((levels + self.mean) / self.deviation).reshape(t.shape)

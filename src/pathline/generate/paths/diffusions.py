@@ -51,8 +51,9 @@ class VariancePreserving(AffinePath):
     def time_at(self, half_log_snr: Real[ArrayLike, ""]) -> Float[Array, ""]:
         """The root of a quadratic equation, as `-2 log b = log(1 + exp(-2 lambda))`."""
         level = jax.nn.softplus(-2 * as_time(half_log_snr))
-        slope = self.beta_max - self.beta_min
-        return 1.0 - 2 * level / (self.beta_min + jnp.sqrt(self.beta_min**2 + 2 * slope * level))
+        # Divided by the level, which is infinite where there is no signal.
+        least, slope = self.beta_min / level, (self.beta_max - self.beta_min) / level
+        return 1.0 - 2 / (least + jnp.sqrt(least**2 + 2 * slope))
 
 
 class CosineVariancePreserving(AffinePath):

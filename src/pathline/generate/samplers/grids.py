@@ -12,6 +12,8 @@ from pathline.errors import InputError
 from pathline.generate.paths import AffinePath
 from pathline.generate.predictions import schedule
 
+_SHORT = 1e-3
+
 
 class Grid(eqx.Module):
     """The spacing of steps. Abstract: `UniformTime`, `UniformLogSNR` or `Karras`.
@@ -41,6 +43,15 @@ class Grid(eqx.Module):
             )
         return self.between(path, float(first), float(last), steps)
 
+    def _inside(self, path: AffinePath, first: float, last: float) -> tuple[float, float]:
+        """The ends, each moved inwards where nobody asked for it and noise or signal is missing there."""
+        levels = schedule(path, "half_log_snr", np.asarray([first, last]))
+        short = float(np.copysign(_SHORT, last - first))
+        return (
+            first + short if self.start is None and not np.isfinite(levels[0]) else first,
+            last - short if self.stop is None and not np.isfinite(levels[1]) else last,
+        )
+
     @abstractmethod
     def between(self, path: AffinePath, first: float, last: float, steps: int) -> Float[np.ndarray, " time"]:
         """The times, from `first` to `last`."""
@@ -55,8 +66,8 @@ class UniformTime(Grid):
 
 
 class UniformLogSNR(Grid):
-    """Even steps in `lambda = log(b/a)`, half the logarithm of the signal-to-noise ratio. The ends must have some of
-    both."""
+    """Even steps in `lambda = log(b/a)`, half the logarithm of the signal-to-noise ratio. Where an end of the path has no
+    noise or no signal, the grid by default ends 1e-3 short of it."""
 
     def between(self, path: AffinePath, first: float, last: float, steps: int) -> Float[np.ndarray, " time"]:
         """The times of evenly spaced `lambda`.
@@ -64,6 +75,7 @@ class UniformLogSNR(Grid):
         Raises:
             InputError: at an end there is no noise or no signal.
         """
+        first, last = self._inside(path, first, last)
         ends = schedule(path, "half_log_snr", np.asarray([first, last]))
         if not np.isfinite(ends).all():
             raise InputError(
@@ -74,7 +86,8 @@ class UniformLogSNR(Grid):
 
 
 class Karras(Grid):
-    """Steps even in `sigma^(1/rho)`, whatever the path: EDM's grid.
+    """Steps even in `sigma^(1/rho)`, whatever the path: EDM's grid. Where an end of the path has no noise or no signal,
+    the grid by default ends 1e-3 short of it.
 
     Arguments:
         rho: 7 as published; larger puts more steps at small noise.
@@ -90,6 +103,7 @@ class Karras(Grid):
         Raises:
             InputError: at an end there is no noise or no signal.
         """
+        first, last = self._inside(path, first, last)
         levels = schedule(path, "noise_level", np.asarray([first, last]))
         if not (np.isfinite(levels).all() and (levels > 0).all()):
             raise InputError(

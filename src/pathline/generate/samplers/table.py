@@ -16,6 +16,7 @@ So all samplers share one compiled program per model, and changing the sampler c
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import equinox as eqx
@@ -32,7 +33,7 @@ from pathline.generate.predictions import Kind
 DEPTH = 4
 """Records that are kept: enough for third order with a corrector."""
 
-Weights = Float[np.ndarray | Array, "row *shape"]
+Weights = Float[np.ndarray | Array, "row ..."]
 """A number for each row, or an array of the state's shape for each row."""
 
 
@@ -51,13 +52,13 @@ class Table(eqx.Module):
     """
 
     times: Float[np.ndarray | Array, " row"]
-    prediction: Float[np.ndarray | Array, "row kind *shape"]
+    prediction: Float[np.ndarray | Array, "row kind ..."]
     point: Weights
     anchor_anchor: Weights
     anchor_point: Weights
-    anchor_record: Float[np.ndarray | Array, "row record *shape"]
+    anchor_record: Float[np.ndarray | Array, "row record ..."]
     next_anchor: Weights
-    next_record: Float[np.ndarray | Array, "row record *shape"]
+    next_record: Float[np.ndarray | Array, "row record ..."]
     next_start: Weights
     next_constant: Weights
     next_noise: Weights
@@ -156,6 +157,26 @@ class TableSampler(Sampler):
         return run_table(self.table(fields.path, fields.predicts), fields, start, key=key, condition=condition)[0]
 
 
+def table_of(sampler: TableSampler, fields: Fields) -> Table:
+    """The table of a sampler for these fields, remembered: it can take as long to compute as a small network takes to run.
+
+    Arguments:
+        sampler: the sampler.
+        fields: a model on a path.
+    """
+    try:
+        hash((sampler, fields.path))
+    except TypeError:
+        # It holds arrays, which can change or be traced.
+        return sampler.table(fields.path, fields.predicts)
+    return _remembered(sampler, fields.path, fields.predicts)
+
+
+@lru_cache(maxsize=64)
+def _remembered(sampler: TableSampler, path: AffinePath, predicts: tuple[Kind, ...]) -> Table:
+    return sampler.table(path, predicts)
+
+
 def run_table(
     table: Table,
     fields: Fields,
@@ -247,7 +268,7 @@ def sample(
     starts = jnp.asarray(starts)
     keys = None if key is None else jax.random.split(key, len(starts))
     if isinstance(sampler, TableSampler):
-        table = sampler.table(fields.path, fields.predicts)
+        table = table_of(sampler, fields)
         return _batched(lambda *given: _run_many(table, fields, *given), batch_size, starts, keys, conditions)
     return _batched(lambda *given: _solve_many(sampler, fields, *given), batch_size, starts, keys, conditions)
 
@@ -267,7 +288,7 @@ def trajectories(
     """
     starts = jnp.asarray(starts)
     keys = None if key is None else jax.random.split(key, len(starts))
-    table = sampler.table(fields.path, fields.predicts)
+    table = table_of(sampler, fields)
     ends, points = _run_many_recorded(table, fields, starts, keys, conditions)
     times = np.append(np.asarray(table.times), sampler_end(sampler, fields.path))
     return times, jnp.concatenate([points, ends[:, None]], axis=1)
