@@ -1,5 +1,7 @@
 """Steps that keep the initial noise, against Euler's method and against the rule written out."""
 
+from itertools import pairwise
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -81,7 +83,7 @@ def test_the_rule_written_out(path):
     begin = starts(path, t=0.1)
     times = np.linspace(0.1, 0.9, 6)
     x, noise = begin, begin / path.source_scale(0.1)
-    for here, there in zip(times[:-1], times[1:], strict=True):
+    for here, there in pairwise(times):
         guess = jax.vmap(lambda x, here=here: fields.data(here, x))(x)
         x = path.source_scale(there) * noise + path.target_scale(there) * guess
     np.testing.assert_allclose(sample(fields, begin, NoiseAnchored(5, grid)), x, rtol=1e-9)

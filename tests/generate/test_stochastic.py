@@ -23,6 +23,7 @@ from pathline.generate.samplers.stochastic import (
     ReverseDiffusion,
     StochasticHeun,
     VanishingDiffusion,
+    diffusion_on,
 )
 from pathline.generate.samplers.table import run_table
 from pathline.generate.samplers.terms import ode_term, sde_terms
@@ -94,7 +95,9 @@ def test_gaussian_marginals_to_first_order(sampler, diffusion, ends):
         moments(sampler(int(steps), diffusion, UniformTime(*ends)), fields, *law(fields, ends[0])) for steps in counts
     ]
     errors = np.abs(np.asarray(found) - expected).max(axis=1)
-    assert errors[-1] < 0.03, errors
+    # The variance of an Ornstein-Uhlenbeck process is too large by eps h / 2 with Euler, too small by eps h with noise first.
+    most = float(diffusion_on(BRIDGE, diffusion)(BRIDGE, 0.5))
+    assert errors[-1] < 0.01 + 1.2 * most * 0.96 / counts[-1], errors
     assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] > 0.85, errors
 
 
@@ -130,11 +133,10 @@ def test_paths_from_noise_reach_the_data(path, sampler):
 
 def test_reverse_diffusion_is_that_of_the_noising_process():
     """`beta/2` on the variance-preserving path, `-d sigma^2/dt / 2` on the exploding one, and `1 - t` tapered on `Linear`."""
-    path = VariancePreserving(0.1, 20.0)
+    path, exploding = VariancePreserving(0.1, 20.0), VarianceExploding(0.02, 10.0)
     for t in (0.1, 0.6, 0.95):
         beta = 0.1 + (1 - t) * 19.9
         np.testing.assert_allclose(ReverseDiffusion(tapered=False)(path, t), beta / 2, rtol=1e-9)
-        exploding = VarianceExploding(0.02, 10.0)
         rate = jax.grad(lambda t: exploding.source_scale(t) ** 2)(t)
         np.testing.assert_allclose(ReverseDiffusion(2.0, tapered=False)(exploding, t), -rate, rtol=1e-9)
         np.testing.assert_allclose(ReverseDiffusion()(Linear(), t), 1 - t, rtol=1e-9)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from pathline.errors import InputError
 from pathline.generate.fields import Fields
 from pathline.generate.laws import Gaussian
-from pathline.generate.paths import AffinePath
+from pathline.generate.paths import AffinePath, Time
 from pathline.generate.predictions import conversions, schedule
 from pathline.integrate import nan_on_failure
 
@@ -63,7 +63,7 @@ def log_density(
     start_density = _noise_density(fields.path, first) if base is None else base
     directions = _directions(x, divergence, probes, key)
 
-    def rate(t: Array, both: tuple[Array, Array], args: None) -> tuple[Array, Array]:
+    def rate(t: Time, both: tuple[Array, Array], args: None) -> tuple[Array, Array]:
         time = jnp.asarray(t, x.dtype)
 
         def along(direction: Array) -> tuple[Array, Array]:

@@ -84,7 +84,7 @@ def model_statistics(
 
     Two choices regularise the curves. The paper has none, but without them entries that hardly vary (the blank border of
     digits) make `s` ill-posed and the sampler diverges at orders 2 and 3. `ridge` adds a share of the mean variance over the
-    entries, and variances that single precision cannot tell from zero count as none, so that `s = 0` there. `window` averages
+    entries; a variance that is nothing but rounding gives `s = 0` in any case. `window` averages
     each curve over so many neighbouring points (fewer at the ends). Each sample keeps its noise and its signs at all levels,
     which makes the curves smooth in the level.
 
@@ -119,12 +119,12 @@ def model_statistics(
     signs = jax.random.rademacher(sign_key, samples.shape, samples.dtype)
     given = (samples, noise, signs, conditions)
     at = jnp.asarray(times, samples.dtype)
-    raw = np.asarray(_shares(fields, at, given, batch_size), np.float64)
-    l = _smoothed(raw, window)
-    l_rate = np.gradient(l, half_log_snr, axis=0)
-    curves = jnp.asarray(l, samples.dtype), jnp.asarray(l_rate, samples.dtype)
-    s, b = _regressions(fields, at, *curves, given, batch_size, ridge)
-    return ModelStatistics(half_log_snr, l, *(_smoothed(np.asarray(curve, np.float64), window) for curve in (s, b)))
+    l = np.asarray(_shares(fields, at, given, batch_size), np.float64)
+    l_rate = jnp.asarray(np.gradient(l, half_log_snr, axis=0), samples.dtype)
+    # The average comes last: f of an averaged l would vary by the difference where f of the model's own l does not.
+    s, b = _regressions(fields, at, jnp.asarray(l, samples.dtype), l_rate, given, batch_size, ridge)
+    curves = (l, np.asarray(s, np.float64), np.asarray(b, np.float64))
+    return ModelStatistics(half_log_snr, *(_smoothed(curve, window) for curve in curves))
 
 
 @eqx.filter_jit
@@ -169,10 +169,10 @@ def _regressions(
         f_mean, rate_mean = f.mean(axis=0), f_rate.mean(axis=0)
         covariance = jnp.mean((f - f_mean) * (f_rate - rate_mean), axis=0)
         variance = jnp.mean((f - f_mean) ** 2, axis=0)
-        # f is a difference of two terms; what is below their rounding is no variance.
-        rounding = (_DIGITS * jnp.finfo(f.dtype).eps) ** 2 * jnp.mean(size, axis=0)
-        least = jnp.finfo(f.dtype).tiny
-        s = covariance / (variance + ridge * jnp.mean(variance) + rounding + least)
+        # f is a difference of larger terms, so it varies by their rounding; a slope on nothing but that stays small.
+        rounding = jnp.finfo(f.dtype).eps * jnp.sqrt(jnp.mean(size, axis=0))
+        least = _CAUTION * rounding * jnp.std(f_rate, axis=0) + jnp.finfo(f.dtype).tiny
+        s = covariance / (variance + ridge * jnp.mean(variance) + least)
         return s, rate_mean - s * f_mean
 
     return jax.lax.map(at, (times, l, l_rate))
@@ -196,7 +196,7 @@ def expanded_and_rate(
         condition: for the model.
 
     Returns:
-        `f`, `f'`, and the sum of the squares of the two terms of which `f` is the difference.
+        `f`, `f'`, and the sum of the squares of `sigma eps / alpha` and `x / alpha`, to whose digits `f` is known.
 
     Source: Zheng et al., DPM-Solver-v3, 2023, section 3.1.
     """
@@ -215,7 +215,7 @@ def expanded_and_rate(
     sigma = noise / alpha
     f = sigma * eps - l * x / alpha
     f_rate = sigma * ((l - 1) * eps + eps_rate) - l_rate * x / alpha
-    return f, f_rate, (sigma * eps) ** 2 + (l * x / alpha) ** 2
+    return f, f_rate, (sigma * eps) ** 2 + (x / alpha) ** 2
 
 
 def _even_levels(path: AffinePath, points: int, start: float | None, stop: float | None) -> Float[np.ndarray, " point"]:
@@ -262,8 +262,8 @@ def _check(path: AffinePath, samples: Array, points: int, ridge: float, window: 
         )
 
 
-_DIGITS = 100.0
-"""So many units in the last place may be lost in a difference."""
+_CAUTION = 100.0
+"""Rounding may be ten units in the last place, and may make a slope of a tenth."""
 
 _MOST = 12.0
 """Beyond this `|lambda|` there is no signal, or no noise, to speak of."""

@@ -19,7 +19,14 @@ __all__ = [
     "reproduce",
 ]
 
-SLUGS = ("opening-the-blackbox",)
+SLUGS = (
+    "stochastic-interpolants",
+    "rectified-flow",
+    "improved-rectified-flows",
+    "dpm-solver-v3",
+    "pfgm-plus-plus",
+    "opening-the-blackbox",
+)
 """Every paper of the catalogue. `opening-the-blackbox` is declared as `PAPER` in `opening_the_blackbox.py`."""
 
 

@@ -108,14 +108,14 @@ class DPMSolverV3(TableSampler):
         """The times of the steps and `lambda` there."""
         check_from_noise(path)
         levels = self.statistics.half_log_snr
-        first, last = schedule(path, "time_at", levels[[0, -1]])
+        # The inverse of lambda is rounded, and a time must not leave the path.
+        first, last = np.clip(schedule(path, "time_at", levels[[0, -1]]), 0.0, 1.0)
         ends = {
             name: float(end) if given is None else given
             for name, given, end in (("start", self.grid.start, first), ("stop", self.grid.stop, last))
         }
         times = sampling_times(path, replace(self.grid, **ends), self.steps, self.order, 3)
         half_log_snr = schedule(path, "half_log_snr", times)
-        # The inverse of lambda is rounded.
         inside = np.clip(half_log_snr, levels[0], levels[-1])
         if not np.allclose(inside, half_log_snr, atol=1e-5 * (levels[-1] - levels[0]), rtol=0):
             raise InputError(

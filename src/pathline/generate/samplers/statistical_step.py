@@ -103,4 +103,4 @@ def _gauss(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return nodes, weights, inner
 
 
-_NODES, _WEIGHTS, _INNER_WEIGHTS = _gauss(4)
+_NODES, _WEIGHTS, _INNER_WEIGHTS = _gauss(6)

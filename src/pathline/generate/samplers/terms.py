@@ -8,6 +8,7 @@ import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
 from pathline.generate.fields import Fields
+from pathline.generate.paths import Time
 from pathline.generate.predictions import check_kinds
 from pathline.generate.samplers.stochastic import Diffusion, diffusion_on
 
@@ -20,7 +21,7 @@ def ode_term(fields: Fields, condition: PyTree = None) -> diffrax.ODETerm:
         condition: of the model.
     """
 
-    def velocity(t: Float[Array, ""], x: Float[Array, "*shape"], args: PyTree) -> Float[Array, "*shape"]:
+    def velocity(t: Time, x: Float[Array, "*shape"], args: PyTree) -> Float[Array, "*shape"]:
         return fields.velocity(jnp.asarray(t, x.dtype), x, condition)
 
     return diffrax.ODETerm(velocity)
@@ -55,17 +56,17 @@ def sde_terms(
     check_kinds(fields.path, ("score",))
     strength = diffusion_on(fields.path, diffusion)
 
-    def clock(t: Float[Array, ""], x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    def clock(t: Time, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         time = jnp.asarray(t, x.dtype)
         return time if direction == "forward" else 1 - time
 
-    def drift(t: Float[Array, ""], x: Float[Array, "*shape"], args: PyTree) -> Float[Array, "*shape"]:
+    def drift(t: Time, x: Float[Array, "*shape"], args: PyTree) -> Float[Array, "*shape"]:
         time = clock(t, x)
         velocity, score = fields.several(("velocity", "score"), time, x, condition)
         pull = strength(fields.path, time).astype(x.dtype) * score
         return pull + velocity if direction == "forward" else pull - velocity
 
-    def scale(t: Float[Array, ""], x: Float[Array, "*shape"], args: PyTree) -> lx.DiagonalLinearOperator:
+    def scale(t: Time, x: Float[Array, "*shape"], args: PyTree) -> lx.DiagonalLinearOperator:
         eps = strength(fields.path, clock(t, x)).astype(x.dtype)
         return lx.DiagonalLinearOperator(jnp.broadcast_to(jnp.sqrt(2 * eps), x.shape))
 
