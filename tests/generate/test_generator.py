@@ -142,7 +142,7 @@ def test_splitting_is_repeatable_and_complete(plane):
     both = np.concatenate([training.values, held_out.values])
     np.testing.assert_array_equal(np.sort(both[:, 0]), np.sort(plane.values[:, 0]))
     np.testing.assert_array_equal(split_samples(plane, 0.25)[1].values, held_out.values)
-    with pytest.raises(InputError, match="holding out 0.2 of them leaves too few"):
+    with pytest.raises(InputError, match=r"holding out 0\.2 of them leaves too few"):
         split_samples(Samples(np.zeros((12, 2))))
 
 
@@ -169,7 +169,7 @@ def test_questions_that_make_no_sense_are_told(generator):
         generator.sample(KEY, 4, sampler="huen")
     with pytest.raises(InputError, match="needs statistics"):
         generator.sample(KEY, 4, sampler="dpm-solver-v3")
-    with pytest.raises(InputError, match="no class 'lft'.*did you mean 'left'"):
+    with pytest.raises(InputError, match=r"no class 'lft'.*did you mean 'left'"):
         generator.sample(KEY, 4, labels="lft")
     with pytest.raises(InputError, match="3 labels for 4 samples"):
         generator.sample(KEY, 4, labels=np.zeros(3, int))

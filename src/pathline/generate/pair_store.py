@@ -177,14 +177,16 @@ class _Batches:
     def __call__(self, step: int) -> PyTree:
         """The batch of a step, counted from 0."""
         turn, left = divmod(step, sum(self.sizes))
-        for number in np.random.default_rng((self.seed, turn)).permutation(len(self.sizes)):
-            if left < self.sizes[number]:
-                break
-            left -= self.sizes[number]
-        if self._open is None or self._open[0] != (turn, int(number)):
-            rows = self.stored.read(int(number))
-            order = np.random.default_rng((self.seed, turn, int(number))).permutation(len(rows[0]))
-            self._open = (turn, int(number)), jax.tree.map(lambda leaf: leaf[order], rows)
+        order = np.random.default_rng((self.seed, turn)).permutation(len(self.sizes))
+        # The shard in which the step falls, and how far into it.
+        ends = np.cumsum([self.sizes[number] for number in order])
+        place = int(np.searchsorted(ends, left, side="right"))
+        number = int(order[place])
+        left -= int(ends[place]) - self.sizes[number]
+        if self._open is None or self._open[0] != (turn, number):
+            rows = self.stored.read(number)
+            order = np.random.default_rng((self.seed, turn, number)).permutation(len(rows[0]))
+            self._open = (turn, number), jax.tree.map(lambda leaf: leaf[order], rows)
         first = left * self.batch_size
         return jax.tree.map(lambda leaf: leaf[first : first + self.batch_size], self._open[1])
 

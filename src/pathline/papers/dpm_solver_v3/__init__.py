@@ -1,6 +1,5 @@
 """DPM-Solver-v3: a sampler of diffusions that measures the model first."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -151,7 +150,7 @@ def _numbers(setup: Setup, found: Compared, model: str) -> dict[str, Measured]:
     return table | _curve(found, model)
 
 
-def _curve(found: Compared, model: str) -> Mapping[str, Measured]:
+def _curve(found: Compared, model: str) -> dict[str, Measured]:
     """The mean of `l` at both ends, and how much it ever rises again."""
     shares: list[Float[np.ndarray, " point"]] = [curves(one)[1]["l"] for one in found.statistics]
     return {

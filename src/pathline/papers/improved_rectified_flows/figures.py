@@ -83,7 +83,7 @@ def crossing_figure(crossing: CrossingNoise) -> Figure:
     edges = np.linspace(0.0, np.quantile(found, 0.999), 60)
     axes.hist(found / size, edges / size, density=True, color="C0", alpha=0.7, label="needed to cross")
     points = np.linspace(0.0, edges[-1], 400)
-    axes.plot(points / size, size * stats.chi2(size).pdf(points), color="C1", label="Gaussian noise")
+    axes.plot(points / size, size * stats.chi2.pdf(points, size), color="C1", label="Gaussian noise")
     axes.set(xlabel="squared norm of the noise / dimension", ylabel="density")
     figure.legend(loc="outside upper left", ncols=2)
     return figure

@@ -48,7 +48,7 @@ class Yardstick:
     def distances(self, samples: Float[np.ndarray, "sample *shape"]) -> tuple[float, float]:
         """Fréchet distances in principal components and in features."""
         flat, other = (part.reshape(len(part), -1) for part in (samples, self.reference))
-        seen = [np.asarray(_featured(self.features, part)) for part in (samples, self.reference)]
+        seen = [np.asarray(_featured(self.features, jnp.asarray(part))) for part in (samples, self.reference)]
         return frechet_distance(self.components(flat), self.components(other)), frechet_distance(*seen)
 
 
@@ -88,7 +88,11 @@ def measure(fields: Fields, yardstick: Yardstick) -> Student:
 
 def loss_curve(fields: Fields, pairs: Paired, key: Array) -> Float[np.ndarray, " time"]:
     """The squared error of the velocity, the mean over entries, at each of `TIMES`."""
-    return np.asarray(_losses(fields, Pairs(pairs.source, pairs.target), jnp.asarray(TIMES, jnp.float32), key))
+    return np.asarray(
+        _losses(
+            fields, Pairs(jnp.asarray(pairs.source), jnp.asarray(pairs.target)), jnp.asarray(TIMES, jnp.float32), key
+        )
+    )
 
 
 @eqx.filter_jit

@@ -198,6 +198,7 @@ def train_two_rounds(setup: Setup, pairs: Paired | StoredPairs, shape: tuple[int
                 ema=setup.ema,
                 key=round_key,
             )
+            assert result.ema_model is not None
             fields = result.ema_model
             if round_key is fit_key:
                 current = _own_pairs(setup, fields, current, shape, start_key)
@@ -223,6 +224,7 @@ def _fitted(setup: Setup, loss: Regression, data: PyTree, shape: tuple[int, ...]
         seeds=setup.seeds,
         key=key,
     )
+    assert result.ema_model is not None
     return result.ema_model
 
 

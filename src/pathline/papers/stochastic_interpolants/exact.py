@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from pathline.generate.couplings import Pairs
 from pathline.generate.fields import Fields
-from pathline.generate.girsanov import FieldErrors, field_errors
+from pathline.generate.girsanov import field_errors
 from pathline.generate.likelihood import log_density
 from pathline.generate.mixtures import GaussianMixture, exact_fields
 from pathline.generate.paths import EncodeDecode, Linear
@@ -61,7 +61,7 @@ class Divergences:
         bounds: what the errors alone allow, infinite for the ODE.
         flow: of the ODE by its characteristics, as a check of the finite volumes.
         exact: of the exact fields: the error of the finite volumes.
-        errors: of the first draw.
+        best: the strength with the least bound, for each draw.
         densities: at the end, of the first draw: a row for each strength.
         target: the density that is wanted.
     """
@@ -71,7 +71,7 @@ class Divergences:
     bounds: Float[np.ndarray, "draw strength"]
     flow: Float[np.ndarray, " draw"]
     exact: Float[np.ndarray, " strength"]
-    errors: FieldErrors
+    best: Float[np.ndarray, " draw"]
     densities: Float[np.ndarray, "strength cell"]
     target: Float[np.ndarray, " cell"]
 
@@ -157,14 +157,15 @@ def divergences(line: Line, key: Array) -> Divergences:
 
         pairs = _pairs(line.pairs, pair_key)
         times = jnp.linspace(1e-3, 1 - 1e-3, 41)
-        disturbed, bounds, flows, errors, densities = [], [], [], [], []
+        disturbed, bounds, flows, best, densities = [], [], [], [], []
         for draw in jax.random.split(draw_key, line.draws):
             model = _disturbed(line, exact, draw)
             fields = Fields(LATENT, model, ("velocity", "score"))
             densities.append(ends(fields))
             disturbed.append([_divergence(wanted, found, x) for found in densities[-1]])
-            errors.append(field_errors(fields, exact, pairs, times, key=latent_key))
-            bounds.append([float(errors[-1].separate_bound(eps)) if eps else np.inf for eps in line.strengths])
+            errors = field_errors(fields, exact, pairs, times, key=latent_key)
+            bounds.append([float(errors.separate_bound(eps)) if eps else np.inf for eps in line.strengths])
+            best.append(float(errors.best_diffusion))
             flow = np.asarray(_flow_density(fields, source, jnp.asarray(x)))
             flows.append(_divergence(wanted, flow, x))
         still = Fields(LATENT, _disturbed(line, exact, draw_key, size=0.0), ("velocity", "score"))
@@ -174,7 +175,7 @@ def divergences(line: Line, key: Array) -> Divergences:
             bounds=np.asarray(bounds),
             flow=np.asarray(flows),
             exact=np.asarray([_divergence(wanted, found, x) for found in ends(still)]),
-            errors=errors[0],
+            best=np.asarray(best),
             densities=densities[0],
             target=wanted,
         )
