@@ -68,13 +68,13 @@ def samples_figure(compared: Compared, kept: Bool[np.ndarray, " pixel"], shape: 
     names |= {
         name: f"{name.replace('DPM-Solver', 'DPM')}, {budget}" for name in ("UniPC-3 B2", "DPM-Solver++ 2M", "DDIM")
     }
-    figure = Figure(figsize=(width, width * 0.56), layout="constrained")
+    figure = Figure(figsize=(width, width * 0.72), layout="constrained")
     panels = figure.subplots(len(names), 1, squeeze=False).ravel()
     ink = LinearSegmentedColormap.from_list("ink", [rcParams["axes.facecolor"], rcParams["text.color"]])
     for axes, (name, label) in zip(panels, names.items(), strict=True):
         strip = np.concatenate([_image(one, kept, shape) for one in compared.images[name]], axis=1)
         axes.imshow(strip, cmap=ink, vmin=-1, vmax=1, interpolation="nearest")
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        axes.set_title(label, fontsize=8, fontweight="normal", pad=2)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)

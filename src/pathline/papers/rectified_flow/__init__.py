@@ -190,7 +190,17 @@ CAPTIONS = {
     "step, and both distilled.",
 }
 
-NOTES = ""
+NOTES = (
+    "The plane: three Gaussians carried to three others, 2000 test points with equally many of each mode, so that the exact "
+    "transport distance is not ruled by the numbers of points in the modes. Images: the digits of scikit-learn in [-1, 1]. Pairs of "
+    "a reflow come from the adaptive solver. The last claim fails: here distillation after reflow is worse than distillation "
+    "of the first flow. Each distilled map comes close to the flow whose pairs it learns (Fréchet distance 0.09 against 0.08 of the first "
+    "flow solved, 0.13 against 0.12 of the second), so that what the second flow lost in its own fit is what remains; in 64 dimensions "
+    "and with a thousand and a half images a network can learn the pairs of the first flow directly. A tenth of the training (briefly "
+    "distilled) changes the order as little. The paper sees the gain in 3072 dimensions. Reflow does what it promises for the flow itself: "
+    "one step of Euler has a Fréchet distance of 0.23 against 9. As in the paper the first flow is better when it is solved accurately. "
+    "Settings were chosen on other keys than are run here."
+)
 
 PAPER = Paper(
     slug="rectified-flow",
