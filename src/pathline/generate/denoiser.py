@@ -34,11 +34,12 @@ class Denoiser(eqx.Module):
         # In terms of a and b themselves nothing is infinite where there is no signal (b = 0).
         noise, signal, sd = self.path.source_scale(t), self.path.target_scale(t), self.data_scale
         norm = jnp.sqrt(noise**2 + (signal * sd) ** 2)
-        level = jnp.clip(0.25 * -self.path.half_log_snr(t), -_MOST, _MOST)
+        level = jnp.clip(0.25 * -self.path.half_log_snr(t), _LEAST, _MOST)
         skip, out, into = signal * sd**2 / norm**2, noise * sd / norm, 1 / norm
         inner = self.network(level.astype(x.dtype), into.astype(x.dtype) * x, condition)
         return skip.astype(x.dtype) * x + out.astype(x.dtype) * inner
 
 
-_MOST = 3.0
-"""The network is told of no level beyond exp(12), where there is nothing but noise."""
+_LEAST, _MOST = -3.0, 1.25
+"""The network is told of no level beyond `sigma = exp(5)`, where there is nothing but noise: a path that begins without
+signal (`sigma` infinite) would otherwise be asked there about levels that training hardly ever draws."""
