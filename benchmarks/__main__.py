@@ -24,9 +24,9 @@ from rich.markdown import Markdown
 
 from pathline.atomic import write_json, write_text
 
-BENCHMARKS = ("import_time", "train_loop", "neural_ode")
+BENCHMARKS = ("import_time", "train_loop", "neural_ode", "generate")
 CORES = 2
-PACKAGES = ("pathline", "jax", "equinox", "diffrax", "optax", "numpy", "torch", "torchdiffeq")
+PACKAGES = ("pathline", "jax", "equinox", "diffrax", "optax", "numpy", "torch", "torchdiffeq", "diffusers")
 
 
 def run(name: str) -> None:

@@ -20,6 +20,7 @@ import optax
 import torch
 import torchdiffeq
 from benchmarks.timing import row, take_turns
+from benchmarks.torch_peer import set_best_threads
 from jaxtyping import Array, Float
 
 from pathline.train import GradientUpdate, fit
@@ -28,7 +29,6 @@ TOLERANCE = 1e-5
 TIMES = np.linspace(0.0, 10.0, 51, dtype=np.float32)
 MAX_STEPS = 64
 REPEATS = 9
-THREADS = (1, 2)
 LEARNING_RATE = 1e-3
 
 
@@ -104,24 +104,6 @@ def our_step(model: Model, truth: Array, loss: Callable[..., Array]) -> Callable
     return step
 
 
-def best_threads(model: Model, truth: Array) -> int:
-    """The number of threads with which the peer is fastest; it is set."""
-
-    def with_threads(count: int) -> Callable[[], float]:
-        step = peer_step(model, truth, torchdiffeq.odeint)
-
-        def call() -> float:
-            torch.set_num_threads(count)
-            return step()
-
-        return call
-
-    seconds = take_turns({str(count): with_threads(count) for count in THREADS}, repeats=5)
-    best = min(THREADS, key=lambda count: seconds[str(count)].min())
-    torch.set_num_threads(best)
-    return best
-
-
 def peer_step(model: Model, truth: Array, odeint: Callable[..., torch.Tensor]) -> Callable[[], float]:
     network, goal, times = Peer(model.network), torch.tensor(np.asarray(truth)), torch.tensor(TIMES)
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
@@ -186,7 +168,7 @@ def compared(batch: int | None, width: int, *, calls: int, target: float | None 
     model = trained(width, many)
     truth = many[:, 0] if batch is None else many
     count = evaluations(model, truth)
-    threads = best_threads(model, truth)
+    threads = set_best_threads(lambda: peer_step(model, truth, torchdiffeq.odeint))
     candidates = {"ours": our_step(model, truth, together), "odeint": peer_step(model, truth, torchdiffeq.odeint)}
     if batch is not None:
         candidates["apart"] = our_step(model, truth, apart)

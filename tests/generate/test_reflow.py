@@ -17,7 +17,7 @@ from pathline.generate.mixtures import GaussianMixture, exact_fields
 from pathline.generate.objectives import Regression
 from pathline.generate.paths import Linear, Retimed, VarianceExploding, VariancePreserving
 from pathline.generate.reflow import generate_pairs, invert_pairs, reflow, reflow_regression, transfer
-from pathline.generate.samplers import RK4, Adaptive, Heun, UniformTime, sample, trajectories
+from pathline.generate.samplers import RK4, Adaptive, EulerMaruyama, Heun, UniformTime, sample, trajectories
 from pathline.generate.times import UShaped
 from pathline.train import fit
 
@@ -209,5 +209,7 @@ def test_mistakes_are_told():
         transfer(fields, starts, reverse=True, sampler=Heun(4))
     with pytest.raises(InputError, match="from source to target"):
         generate_pairs(fields, starts, Adaptive(start=1.0, stop=0.0))
+    with pytest.raises(InputError, match="EulerMaruyama is stochastic"):
+        generate_pairs(fields, starts, EulerMaruyama(steps=4))
     with pytest.raises(InputError, match=r"1 of 2 samples are not finite .* number 1"):
         generate_pairs(Fields(Linear(), Exploding()), jnp.asarray([[-3.0], [1.5]]), Heun(8))

@@ -27,7 +27,7 @@ class KernelVelocity(eqx.Module):
     Raises:
         InputError: the bandwidth is not positive, or the path has a latent.
 
-    Source: Liu et al., Flow Straight and Fast, 2023, section 2.2 ("nonparametric").
+    Source: Liu et al., Flow Straight and Fast, 2023, the nonparametric velocity.
     """
 
     path: AffinePath

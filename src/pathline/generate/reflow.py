@@ -182,7 +182,7 @@ def transfer(
     Raises:
         InputError: the sampler is stochastic or runs the other way, or an end is not finite.
 
-    Source: Liu et al., Flow Straight and Fast, 2023, section 2.1.
+    Source: Liu et al., Flow Straight and Fast, 2023, algorithm 1.
     """
     if sampler is None:
         sampler = _backwards(fields) if reverse else Adaptive()

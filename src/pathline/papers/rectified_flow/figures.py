@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
 from pathline.papers.rectified_flow.domains import Domains
@@ -24,7 +25,7 @@ def rounds_figure(seed: Seed) -> Figure:
     """Trajectories of each round, over the segments from start to end."""
     width = rcParams["figure.figsize"][0]
     columns = 2 if width < 6 else 4
-    figure = Figure(figsize=(width, width * (4 // columns) / columns + 0.35), layout="constrained")
+    figure = Figure(figsize=(width, width * (4 // columns) / columns + 0.3 * (4 // columns)), layout="constrained")
     panels = figure.subplots(4 // columns, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
         axes.plot(*seed.target[::4].T, ".", color="C1", markersize=1.5, alpha=0.6)
@@ -61,7 +62,7 @@ def steps_figure(seeds: Sequence[Seed]) -> Figure:
     axes.set_xticks(places, [*map(str, counts), "adaptive"])
     axes.set_xlabel("steps of Euler's method")
     axes.set_ylabel("squared Wasserstein distance")
-    axes.legend(ncols=2)
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
@@ -99,7 +100,9 @@ def samples_figure(seed: ImageSeed) -> Figure:
         "distilled 2-RF": "2-RF, distilled",
     }
     shown = 6 if width < 6 else 10
-    figure = Figure(figsize=(width, 0.88 * width * len(names) / (shown + 2)), layout="constrained")
+    # The labels take 1.2 inches beside the strips; an image and its margin are 9 by 8 pixels for digits.
+    row = (width - 1.2) / shown * 8 / 9 + 0.05
+    figure = Figure(figsize=(width, row * len(names)), layout="constrained")
     panels = figure.subplots(len(names), 1, squeeze=False).ravel()
     for axes, (name, label) in zip(panels, names.items(), strict=True):
         axes.imshow(_strip(seed.images[name][:shown]), cmap="gray", vmin=-1, vmax=1)
@@ -112,7 +115,7 @@ def domains_figure(found: Domains) -> Figure:
     """Both directions of the transfer, coloured by where a point was sent from."""
     width = rcParams["figure.figsize"][0]
     columns = 2 if width < 6 else 4
-    figure = Figure(figsize=(width, width * (4 // columns) / columns + 0.35), layout="constrained")
+    figure = Figure(figsize=(width, width * (4 // columns) / columns + 0.3 * (4 // columns)), layout="constrained")
     panels = figure.subplots(4 // columns, columns, sharex=True, sharey=True, squeeze=False).ravel()
     sent, met = (np.arctan2(points[:, 1], points[:, 0]) for points in (found.moons, found.ring))
     drawn: Mapping[str, tuple[np.ndarray, np.ndarray]] = {
@@ -122,10 +125,16 @@ def domains_figure(found: Domains) -> Figure:
         "becomes moons": (found.as_moons, met),
     }
     for axes, (title, (points, angle)) in zip(panels, drawn.items(), strict=True):
-        axes.scatter(*points.T, c=angle, cmap="twilight", s=2, vmin=-np.pi, vmax=np.pi, linewidths=0)
+        axes.scatter(*points.T, c=_hues(angle), s=2, linewidths=0)
         axes.set_title(title)
         _bare(axes)
     return figure
+
+
+def _hues(angle: np.ndarray) -> np.ndarray:
+    """Colours around the circle, of a strength that is seen on light and dark alike."""
+    hue = (angle / (2 * np.pi)) % 1.0
+    return hsv_to_rgb(np.stack([hue, np.full_like(hue, 0.75), np.full_like(hue, 0.85)], axis=1))
 
 
 def _bare(axes: Axes) -> None:

@@ -226,7 +226,7 @@ def _tested(
 def _transport(setup: Planar, fields: Fields, starts: Array, distance: Callable[[Array], float]) -> Transport:
     pairs = generate_pairs(fields, starts)
     evaluations, distances = nfe_curve(fields, starts, distance, setup.curve)
-    _, paths = trajectories(fields, starts[:: max(len(starts) // 60, 1)], Midpoint(40))
+    _, paths = trajectories(fields, starts[:60], Midpoint(40))
     return Transport(
         wasserstein=dict(zip(evaluations.tolist(), distances.tolist(), strict=True)),
         solved=distance(jnp.asarray(pairs.target)),
