@@ -227,7 +227,12 @@ NOTES = (
     "The teacher is the exact denoiser of a kernel density of the digits, so that its pairs are exact and only the training of the "
     "students differs. All have the same network, the same first weights, the same batches and as many updates. Distances are "
     "taken to fresh draws of the teacher's law; the classifier of the feature distance is not the one of the perceptual loss. Warm "
-    "students all begin with the first seed's 1-RF, whose own updates come on top. The two rounds share the updates of one."
+    "students all begin with the first seed's 1-RF, whose own updates come on top. The two rounds share the updates of one. "
+    "Three claims fail. The error against the teacher's samples falls by 7.6 % where 8 % were asked. A second round at equal updates is "
+    "not useless here but much better at one evaluation (0.15 against 0.82), at the price of the error against the teacher's own samples (8.6 "
+    "against 7.7): its pairs are those of a flow that is already straight, easier to learn and no longer the teacher's. Keeping the "
+    "initial noise has at most 0.69 times the distance of Euler at four evaluations for every student of one round, and 0.94 for the two "
+    "rounds, which are close to the teacher's own 0.05 either way."
 )
 
 PAPER = Paper(

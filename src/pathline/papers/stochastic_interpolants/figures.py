@@ -30,27 +30,35 @@ def divergence_figure(found: Divergences) -> Figure:
     chosen = int(np.argmin(np.abs(found.strengths - 1.0)))
     right.plot(x, found.densities[0], color="C1", label="ODE")
     right.plot(x, found.densities[chosen], color="C0", label="SDE, $\\epsilon = 1$")
-    right.set(xlabel="$x$", xlim=(-8.5, 8.5), ylim=(0, 1.45 * found.target.max()))
-    right.legend(loc="upper center", ncols=2)
+    right.set(xlabel="$x$", xlim=(-8.5, 8.5), ylim=(0, 1.25 * found.densities[[0, chosen]].max()))
+    right.legend(loc="upper left")
     return figure
 
 
-def learned_figure(problems: Mapping[str, Sampled]) -> Figure:
-    """Energy distances of learned models against the strength of the noise, with baselines and the floor."""
-    figure, panels = _panels(len(problems))
-    for axes, (name, one) in zip(panels, problems.items(), strict=True):
-        strengths = [eps for eps in one.energy if eps > 0]
-        values = np.asarray([one.energy[eps] for eps in strengths])
-        axes.plot(strengths, values, "o", color="C0", markersize=3.5, alpha=0.6)
-        axes.plot(strengths, values.mean(axis=1), color="C0", label="SDE")
-        lines = {"ODE": one.energy[0.0], **one.baselines}
-        for number, (label, seeds) in enumerate(lines.items(), start=1):
-            axes.axhline(np.mean(seeds), color=f"C{number}", linestyle=(0, (5, 2)), linewidth=1.3, label=label)
-        axes.set(xscale="log", yscale="log", xlabel="noise $\\epsilon$", title=name)
-    panels[0].set_ylabel("energy distance")
+def learned_figure(mixture: Sampled, plane: Sampled) -> Figure:
+    """Distances of learned models against the strength of the noise, with baselines and the floor: the energy distance for
+    the mixtures, whose modes count, and the Wasserstein distance in the plane, where edges do."""
+    figure, panels = _panels(2)
+    _draw_distances(panels[0], mixture.energy, mixture.baselines, mixture.floor_energy)
+    _draw_distances(panels[1], plane.transport, plane.baseline_transport, plane.floor_transport)
+    panels[0].set(title="mixtures", ylabel="energy distance")
+    panels[1].set(title="checkerboard", ylabel="Wasserstein distance")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2 if _narrow() else 5)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2 if _narrow() else 6)
     return figure
+
+
+def _draw_distances(
+    axes, noisy: Mapping[float, list[float]], baselines: Mapping[str, list[float]], floor: float
+) -> None:
+    strengths = [eps for eps in noisy if eps > 0]
+    values = np.asarray([noisy[eps] for eps in strengths])
+    axes.plot(strengths, values, "o", color="C0", markersize=3.5, alpha=0.6)
+    axes.plot(strengths, values.mean(axis=1), color="C0", label="SDE")
+    for number, (label, seeds) in enumerate({"ODE": noisy[0.0], **baselines}.items(), start=1):
+        axes.axhline(np.mean(seeds), color=f"C{number}", linestyle=(0, (5, 2)), linewidth=1.3, label=label)
+    axes.axhline(floor, color=rcParams["xtick.color"], linewidth=1, linestyle=":", label="real")
+    axes.set(xscale="log", xlabel="noise $\\epsilon$")
 
 
 def plane_figure(target: Float[np.ndarray, "sample 2"], shown: Mapping[str, Float[np.ndarray, "sample 2"]]) -> Figure:
