@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy import stats
@@ -33,9 +34,7 @@ def distance_figure(students: Mapping[str, Sequence[Student]]) -> Figure:
             axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.4)
         axes.set_title(_TITLES[sampler])
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _label_plainly(axes.xaxis, (1.0, 3.0))
         axes.margins(x=0.15)
         axes.grid(visible=False, axis="y")
     panels[0].set_yticks(range(len(names)), names)
@@ -71,6 +70,7 @@ def loss_figure(losses: Mapping[str, np.ndarray]) -> Figure:
     for name, values in losses.items():
         axes.plot(TIMES, values, label=name, color=f"C{_family(name)}")
     axes.set(xlabel="time, from noise to data", ylabel="squared error of the velocity", yscale="log")
+    _label_plainly(axes.yaxis, (1.0, 2.0, 5.0))
     figure.legend(loc="outside upper left", ncols=3)
     return figure
 
@@ -89,8 +89,11 @@ def crossing_figure(crossing: CrossingNoise) -> Figure:
     return figure
 
 
-def _plain(value: float, _: int) -> str:
-    return f"{value:g}"
+def _label_plainly(axis: Axis, multiples: Sequence[float]) -> None:
+    """Numbers in place of powers on a logarithmic axis, at these multiples of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=multiples))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _family(name: str) -> int:
