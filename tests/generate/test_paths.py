@@ -95,6 +95,13 @@ def test_variance_is_preserved(path):
     np.testing.assert_allclose(total, 1.0, rtol=1e-12)
 
 
+def test_the_time_without_any_signal_is_the_first():
+    """Rectified flows ask a diffusion there: at an infinite noise level."""
+    for path in (Linear(), VariancePreserving(), CosineVariancePreserving(), DiscreteVariancePreserving(BETAS)):
+        found = path.time_at(-jnp.inf)
+        assert np.isfinite(found) and found <= path.span[0] + 1e-9
+
+
 def test_variance_preserving_matches_its_stochastic_equation():
     """`d log b / ds = -beta(s) / 2` with the linear rate, integrated numerically."""
     path, s = VariancePreserving(0.1, 20.0), np.linspace(0.0, 0.7, 20001)

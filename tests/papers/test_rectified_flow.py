@@ -94,7 +94,9 @@ def test_published_setup_on_small_files(tmp_path, monkeypatch):
         reproduce(paper.PAPER, "paper")
     pixels = np.random.default_rng(0).uniform(size=(40, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "images.npz", samples=pixels)
-    monkeypatch.setattr(paper, "PUBLISHED_IMAGES", replace(paper.SMOKE_DIGITS, network=_small_transformer))
+    monkeypatch.setattr(
+        paper, "PUBLISHED_IMAGES", replace(paper.SMOKE_DIGITS, network=_small_transformer, batch_size=16)
+    )
     monkeypatch.setattr(paper, "PUBLISHED_PLANE", paper.SMOKE_PLANE)
     outcome = paper.reproduce("paper", KEY, None, tmp_path / "images.npz")
     assert all(np.isfinite(value).all() for value in outcome.measured.values())

@@ -11,7 +11,7 @@ from pathline.generate.couplings import Coupling, Independent, MinibatchOT, Pair
 from pathline.generate.crossing import CrossingNoise, crossing_noise
 from pathline.generate.denoiser import Denoiser
 from pathline.generate.discrepancies import Discrepancy, Features, PseudoHuber, Squared
-from pathline.generate.distillation import distill
+from pathline.generate.distillation import StepTimes, distill
 from pathline.generate.evaluation import SampleEvaluation, evaluate_samples, evaluation_curve, split_samples
 from pathline.generate.fields import Fields
 from pathline.generate.flow import Flow
@@ -153,6 +153,7 @@ __all__ = [
     "SampleEvaluation",
     "Sampler",
     "Squared",
+    "StepTimes",
     "StochasticHeun",
     "StoredPairs",
     "StudentT",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,7 +13,8 @@ from pathline.errors import InputError
 from pathline.generate.classifier_features import fit_classifier_features
 from pathline.generate.generator import Generator
 from pathline.generate.named_samplers import SAMPLERS
-from pathline.generate.samplers import TableSampler, sample
+from pathline.generate.samplers import TableSampler
+from pathline.generate.straightness import nfe_curve
 from pathline.measure import (
     PrincipalComponents,
     frechet_distance,
@@ -147,25 +149,39 @@ def evaluation_curve(
         labels = jax.random.choice(label_key, len(generator.classes), (count,), p=generator.frequencies)
     truth = held_out.values[:count].reshape(count, -1)
     scale = max(float(truth.std(axis=0).mean()), 1e-12)
+
+    def distance(states: Float[Array, "sample *shape"]) -> float:
+        # A diverged sampler has no distance; clipping to the data's range must not hide that.
+        if not np.isfinite(np.asarray(states)).all():
+            return float("nan")
+        values = generator.in_units(states).values.reshape(count, -1)
+        return sliced_wasserstein(values / scale, truth / scale, key=metric_key)
+
     curves = {}
     for name in samplers:
-        points = {}
-        for budget in evaluations:
-            method = SAMPLERS[name].with_evaluations(budget)
-            if not isinstance(method, TableSampler):
-                continue
-            try:
-                used = method.evaluations(generator.fields.path, generator.fields.predicts)
-                states = sample(generator.fields, starts, method, conditions=labels)
-            except InputError:
-                # This sampler cannot run on this path.
-                continue
-            values = generator.in_units(states, labels).values.reshape(count, -1)
-            if np.isfinite(values).all():
-                points[used] = float(sliced_wasserstein(values / scale, truth / scale, key=metric_key))
-        if points:
-            curves[name] = np.asarray(sorted(points), float), np.asarray([points[used] for used in sorted(points)])
+        try:
+            used, found = nfe_curve(
+                generator.fields, starts, distance, evaluations, partial(_in_budget, name), conditions=labels
+            )
+        except InputError:
+            # This sampler cannot run on this path.
+            continue
+        fine = np.isfinite(found)
+        if fine.any():
+            curves[name] = used[fine].astype(float), found[fine]
     return curves
+
+
+def _in_budget(name: str, evaluations: int) -> TableSampler:
+    """A sampler by name with as many steps as fit.
+
+    Raises:
+        InputError: its steps are not fixed.
+    """
+    sampler = SAMPLERS[name].with_evaluations(evaluations)
+    if not isinstance(sampler, TableSampler):
+        raise InputError(f"{name} chooses its own steps and has no budget; name a sampler with fixed steps.")
+    return sampler
 
 
 def _features(training: Samples, mean: np.ndarray, scale: float, key: Array) -> tuple[Features, str]:

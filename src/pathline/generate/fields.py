@@ -65,12 +65,27 @@ class Fields(eqx.Module):
             InputError: the predictions do not determine a field.
         """
         known = self.predictions(t, x, condition)
-        fields = []
-        for kind in kinds:
-            state, weights = conversion(self.path, self.predicts, kind, t)
-            parts = [weights[place].astype(x.dtype) * part for place, part in enumerate(known)]
-            fields.append(sum(parts, state.astype(x.dtype) * x))
-        return tuple(fields)
+        return tuple(self.combined(known, kind, t, x) for kind in kinds)
+
+    def combined(
+        self, known: Sequence[Float[Array, "*shape"]], kind: Kind, t: Time, x: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """A field of one kind from what the model has already given for this state.
+
+        Arguments:
+            known: from `predictions`.
+            kind: which field.
+            t: the time.
+            x: the state.
+
+        Raises:
+            InputError: the predictions do not determine it.
+        """
+        if kind in self.predicts:
+            return known[self.predicts.index(kind)]
+        state, weights = conversion(self.path, self.predicts, kind, t)
+        parts = [weights[place].astype(x.dtype) * part for place, part in enumerate(known)]
+        return sum(parts, state.astype(x.dtype) * x)
 
     def velocity(self, t: Time, x: Float[Array, "*shape"], condition: PyTree = None) -> Float[Array, "*shape"]:
         """`b(t, x) = E[dx_t/dt | x_t = x]`: the ODE `dx/dt = b` has the path's density at every time."""

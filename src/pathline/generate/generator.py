@@ -136,12 +136,7 @@ class Generator(eqx.Module):
             null = len(self.classes)
             labels = jnp.full(len(states), null) if samples.labels is None else jnp.asarray(samples.labels)
         keys = None if key is None else jax.random.split(key, len(states))
-
-        def one(state: Array, label: Array | None, key: Array | None) -> Array:
-            divergence = "exact" if key is None else "hutchinson"
-            return log_density(self.fields, state, tolerance=tolerance, divergence=divergence, key=key, condition=label)
-
-        found = eqx.filter_jit(jax.vmap(one))(states, labels, keys)
+        found = _log_densities(self.fields, states, labels, keys, tolerance)
         volume = np.log(np.broadcast_to(self.standardiser.scale, self.shape)).sum()
         return np.asarray(found) - volume
 
@@ -167,3 +162,15 @@ class Generator(eqx.Module):
         if self.frequencies is None:
             raise InputError(f"The model of {self.title!r} knows no classes, so there is nothing to guide to.")
         return guided(self.fields, guidance, null=jnp.asarray(len(self.classes)))
+
+
+@eqx.filter_jit
+def _log_densities(
+    fields: Fields, states: Array, labels: Array | None, keys: Array | None, tolerance: float
+) -> Float[Array, " sample"]:
+    divergence = "exact" if keys is None else "hutchinson"
+
+    def one(state: Array, label: Array | None, key: Array | None) -> Array:
+        return log_density(fields, state, tolerance=tolerance, divergence=divergence, key=key, condition=label)
+
+    return jax.vmap(one)(states, labels, keys)

@@ -13,7 +13,7 @@ from pathline.errors import InputError
 from pathline.generate.fields import Fields
 from pathline.generate.laws import Gaussian
 from pathline.generate.paths import AffinePath, Time
-from pathline.generate.predictions import conversions, schedule
+from pathline.generate.predictions import schedule, solvable_span
 from pathline.integrate import nan_on_failure
 
 Divergence = Literal["exact", "hutchinson"]
@@ -59,7 +59,7 @@ def log_density(
 
     Source: Albergo et al., Stochastic Interpolants, 2025, section 2.5; Grathwohl et al., FFJORD, 2019, for the estimate.
     """
-    first, last = _ends(fields)
+    first, last = solvable_span(fields.path, fields.predicts, *fields.path.span)
     start_density = _noise_density(fields.path, first) if base is None else base
     directions = _directions(x, divergence, probes, key)
 
@@ -90,14 +90,6 @@ def log_density(
     return start_density(ends[0][0]) + ends[1][0]
 
 
-def _ends(fields: Fields) -> tuple[float, float]:
-    """The span, less a little at an end where the velocity is not known."""
-    first, last = fields.path.span
-    state, weights = conversions(fields.path, fields.predicts, "velocity", np.asarray([first, last]))
-    fine = np.isfinite(state) & np.isfinite(weights).all(axis=1)
-    return first + (0.0 if fine[0] else _SHORT), last - (0.0 if fine[1] else _SHORT)
-
-
 def _noise_density(path: AffinePath, first: float) -> Callable[[Array], Array]:
     """The log density of `a n + gamma z` at the start."""
     law = path.law
@@ -126,6 +118,3 @@ def _directions(x: Array, divergence: Divergence, probes: int, key: Array | None
     if probes < 1:
         raise InputError(f"Hutchinson's estimate needs at least one probe, and {probes} were asked for.")
     return jax.random.rademacher(key, (probes, *x.shape), x.dtype)
-
-
-_SHORT = 1e-4

@@ -13,6 +13,8 @@ from pathline.generate.fields import Fields
 from pathline.generate.paths import AffinePath, Time
 from pathline.generate.paths.base import rates
 from pathline.generate.predictions import schedule
+from pathline.generate.samplers.exponential import check_from_noise
+from pathline.generate.samplers.grids import UniformLogSNR
 
 
 class ModelStatistics(eqx.Module):
@@ -112,7 +114,9 @@ def model_statistics(
     path = fields.path
     samples = jnp.asarray(samples)
     _check(path, samples, points, ridge, window, batch_size)
-    times = _even_levels(path, points, start, stop)
+    times = UniformLogSNR(start, stop).times(path, points)
+    if times[0] > times[-1]:
+        raise InputError("Statistics run from noise to data; give a start that is earlier than the stop.")
     half_log_snr = schedule(path, "half_log_snr", times)
     noise_key, sign_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, samples.shape, samples.dtype)
@@ -218,25 +222,6 @@ def expanded_and_rate(
     return f, f_rate, (sigma * eps) ** 2 + (x / alpha) ** 2
 
 
-def _even_levels(path: AffinePath, points: int, start: float | None, stop: float | None) -> Float[np.ndarray, " point"]:
-    """The times of evenly spaced `lambda`."""
-    first, last = path.span
-    ends = schedule(path, "half_log_snr", np.asarray([first, last]))
-    inside = [
-        end + margin if abs(level) > _MOST else end
-        for end, level, margin in zip((first, last), ends, (1e-3, -1e-3), strict=True)
-    ]
-    first, last = (own if given is None else given for own, given in zip(inside, (start, stop), strict=True))
-    levels = schedule(path, "half_log_snr", np.asarray([first, last]))
-    if not (np.isfinite(levels).all() and levels[0] < levels[1]):
-        raise InputError(
-            f"Statistics need noise and signal at both ends and less noise at the end, which is not so from t = {first:g} to "
-            f"{last:g} on {type(path).__name__}; give a start such as 1e-3 and a stop such as 1 - 1e-3."
-        )
-    times = schedule(path, "time_at", np.linspace(levels[0], levels[1], points + 1))
-    return np.concatenate([[first], times[1:-1], [last]])
-
-
 def _smoothed(curve: Float[np.ndarray, "point *shape"], window: int) -> Float[np.ndarray, "point *shape"]:
     """The moving average over `window` points, over those that there are at the ends, symmetrically."""
     count, half = len(curve), window // 2
@@ -248,11 +233,7 @@ def _smoothed(curve: Float[np.ndarray, "point *shape"], window: int) -> Float[np
 
 
 def _check(path: AffinePath, samples: Array, points: int, ridge: float, window: int, batch_size: int) -> None:
-    if path.has_latent or path.law is None:
-        raise InputError(
-            f"Statistics of a model need a path from noise without a latent, and {type(path).__name__} is none; use another "
-            "sampler."
-        )
+    check_from_noise(path)
     if len(samples) < 2:
         raise InputError(f"Statistics of a model need many samples, 1000 for example, and {len(samples)} were given.")
     if points < 1 or batch_size < 1 or window < 1 or window % 2 == 0 or not (0 <= ridge < math.inf):
@@ -264,6 +245,3 @@ def _check(path: AffinePath, samples: Array, points: int, ridge: float, window: 
 
 _CAUTION = 100.0
 """Rounding may be ten units in the last place, and may make a slope of a tenth."""
-
-_MOST = 12.0
-"""Beyond this `|lambda|` there is no signal, or no noise, to speak of."""

@@ -11,7 +11,7 @@ from pathline.errors import InputError
 from pathline.generate.couplings import Coupling, Independent, Pairs
 from pathline.generate.discrepancies import Discrepancy, Squared
 from pathline.generate.fields import Fields
-from pathline.generate.predictions import Kind, conversion, truth
+from pathline.generate.predictions import Kind, truth
 from pathline.generate.times import TimeSampler, Uniform
 from pathline.generate.weightings import Constant, Weighting
 
@@ -130,11 +130,7 @@ def loss_terms(
     known = fields.predictions(t, x, condition)
     found = []
     for term in terms:
-        if term.kind in fields.predicts:
-            predicted = known[fields.predicts.index(term.kind)]
-        else:
-            state, weights = conversion(path, fields.predicts, term.kind, t)
-            predicted = sum((weights[place] * part for place, part in enumerate(known)), state * x)
+        predicted = fields.combined(known, term.kind, t, x)
         wanted = truth(path, term.kind, t, source, target, latent)
         found.append(term.weighting(path, t) * term.discrepancy(predicted, wanted))
     return jnp.stack(found)

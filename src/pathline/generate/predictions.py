@@ -157,6 +157,25 @@ def conversions(
     return state, weights
 
 
+def solvable_span(path: AffinePath, known: Sequence[Kind], first: float, last: float) -> tuple[float, float]:
+    """The times between which the velocity follows from what a model predicts: `first` and `last`, each moved inwards by
+    1e-4 where it does not (the data do not tell it where there is no noise left).
+
+    Arguments:
+        path: the path.
+        known: the kinds that a model predicts.
+        first, last: where a solver is to begin and to end, in either direction.
+
+    Raises:
+        InputError: the predictions determine no velocity at all.
+    """
+    state, weights = conversions(path, known, "velocity", np.asarray([first, last]))
+    fine = np.isfinite(state) & np.isfinite(weights).all(axis=1)
+    short = float(np.copysign(_SHORT, last - first))
+    return first + (0.0 if fine[0] else short), last - (0.0 if fine[1] else short)
+
+
+_SHORT = 1e-4
 _SINGULAR = 1e9
 
 

@@ -14,8 +14,9 @@ from pathline.generate.discrepancies import PseudoHuber
 from pathline.generate.fields import Fields
 from pathline.generate.objectives import Regression, Term
 from pathline.generate.paths import AffinePath
-from pathline.generate.predictions import conversions
-from pathline.generate.samplers import Adaptive, Sampler, sample
+from pathline.generate.predictions import solvable_span
+from pathline.generate.samplers import Adaptive, Sampler, TableSampler, sample
+from pathline.generate.samplers.table import table_of
 from pathline.generate.times import TimeSampler, UShaped
 from pathline.train import fit
 from pathline.train.fit import DEFAULT_OPTIMISER
@@ -187,7 +188,7 @@ def transfer(
     if sampler is None:
         sampler = _backwards(fields) if reverse else Adaptive()
     first, last = _ends(sampler, fields.path)
-    if sampler.needs_key:
+    if isinstance(sampler, TableSampler) and table_of(sampler, fields).stochastic:
         raise InputError(
             f"{type(sampler).__name__} is stochastic, so an end does not belong to its start; use an ODE sampler."
         )
@@ -208,9 +209,8 @@ def transfer(
 
 def _backwards(fields: Fields) -> Adaptive:
     first, last = fields.path.span
-    state, weights = conversions(fields.path, fields.predicts, "velocity", np.asarray([last]))
-    fine = np.isfinite(state).all() and np.isfinite(weights).all()
-    return Adaptive(start=last if fine else last - _SHORT, stop=first)
+    begin, _ = solvable_span(fields.path, fields.predicts, last, first)
+    return Adaptive(start=begin, stop=first)
 
 
 def _ends(sampler: Sampler, path: AffinePath) -> tuple[float, float]:
@@ -224,6 +224,3 @@ def _ends(sampler: Sampler, path: AffinePath) -> tuple[float, float]:
 def _start_scale(path: AffinePath, first: float) -> Array:
     """The scale of unit noise at the first time; one for data."""
     return jnp.ones(()) if path.law is None else path.source_scale(first)
-
-
-_SHORT = 1e-4

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathline.systems.fokker_planck import cell_centres, fokker_planck
 from pathline.systems.lorenz import LORENZ63_LYAPUNOV, lorenz63, lorenz63_field
 from pathline.systems.planar import PLANAR, checkerboard, pinwheel, ring, two_moons
 
@@ -13,7 +14,9 @@ __all__ = [
     "PLANAR",
     "SYSTEMS",
     "System",
+    "cell_centres",
     "checkerboard",
+    "fokker_planck",
     "lorenz63",
     "lorenz63_field",
     "pinwheel",

@@ -3,12 +3,11 @@
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pathline.errors import InputError
 from pathline.generate.fields import Fields
-from pathline.generate.predictions import conversions
+from pathline.generate.predictions import solvable_span
 from pathline.generate.samplers.table import Sampler
 from pathline.integrate import nan_on_failure
 
@@ -65,15 +64,10 @@ class Adaptive(Sampler):
 
     def _ends(self, fields: Fields) -> tuple[float, float]:
         first = fields.path.span[0] if self.start is None else self.start
-        last = self._stop(fields)
-        state, weights = conversions(fields.path, fields.predicts, "velocity", np.asarray([first, last]))
-        fine = np.isfinite(state) & np.isfinite(weights).all(axis=1)
-        if not fine[0]:
+        begin, end = solvable_span(fields.path, fields.predicts, first, self._stop(fields))
+        if begin != first:
             raise InputError(
                 f"What the model predicts does not tell where to go at t = {first:g} (there is no signal or no noise); start "
                 "Adaptive a little later, such as at 1e-3."
             )
-        return first, last if fine[1] else last - float(np.copysign(_SHORT, last - first))
-
-
-_SHORT = 1e-4
+        return begin, end

@@ -140,8 +140,8 @@ class DPMSolverPP(ExponentialSolver):
 
     which takes the mean of the ends for the integral of the slope. Order 3 ("3M") is a parabola through three predictions; in
     the published code its curvature counts half, so that it converges with order 2, and so it is here. `taylor` integrates
-    exactly in both. Singlestep, order 2 ("2S") evaluates the model in the middle of the step too. It works with any guidance, from no signal at all to no noise at all: a step that leaves
-    the one or reaches the other is of order 1.
+    exactly in both. Singlestep, order 2 ("2S") evaluates the model in the middle of the step too. It works with any guidance,
+    from no signal at all to no noise at all: a step that leaves the one or reaches the other is of order 1.
 
     Arguments:
         steps: 10 to 25 are good values; the model is evaluated so often, or that many times the order if singlestep.

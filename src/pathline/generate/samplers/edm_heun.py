@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pathline.errors import InputError
@@ -114,6 +112,4 @@ def _times_of(path: AffinePath, times: np.ndarray, levels: np.ndarray, lifted: n
     """The times of the lifted levels; where nothing is lifted, the times of the grid to the last digit."""
     if (lifted == levels).all():
         return times
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        found = np.asarray(jax.vmap(path.time_at)(jnp.asarray(-np.log(lifted), jnp.float64)))
-    return np.where(lifted == levels, times, found)
+    return np.where(lifted == levels, times, schedule(path, "time_at", -np.log(lifted)))

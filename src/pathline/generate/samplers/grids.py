@@ -3,8 +3,6 @@
 from abc import abstractmethod
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -13,6 +11,8 @@ from pathline.generate.paths import AffinePath
 from pathline.generate.predictions import schedule
 
 _SHORT = 1e-3
+# Rounding keeps `|lambda|` finite where a scale should vanish; beyond this there is nothing left of it.
+_MOST = 12.0
 
 
 class Grid(eqx.Module):
@@ -44,12 +44,12 @@ class Grid(eqx.Module):
         return self.between(path, float(first), float(last), steps)
 
     def _inside(self, path: AffinePath, first: float, last: float) -> tuple[float, float]:
-        """The ends, each moved inwards where nobody asked for it and noise or signal is missing there."""
+        """The ends, each moved inwards where nobody asked for it and there is no noise or no signal to speak of."""
         levels = schedule(path, "half_log_snr", np.asarray([first, last]))
         short = float(np.copysign(_SHORT, last - first))
         return (
-            first + short if self.start is None and not np.isfinite(levels[0]) else first,
-            last - short if self.stop is None and not np.isfinite(levels[1]) else last,
+            first + short if self.start is None and abs(levels[0]) > _MOST else first,
+            last - short if self.stop is None and abs(levels[1]) > _MOST else last,
         )
 
     @abstractmethod
@@ -116,7 +116,6 @@ class Karras(Grid):
 
 
 def _times_at(path: AffinePath, half_log_snr: np.ndarray, first: float, last: float) -> np.ndarray:
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        times = np.asarray(jax.vmap(path.time_at)(jnp.asarray(half_log_snr, jnp.float64)))
+    times = schedule(path, "time_at", half_log_snr)
     # The ends are what was asked for, whatever the rounding of the inverse.
     return np.concatenate([[first], times[1:-1], [last]])

@@ -17,7 +17,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -129,8 +128,6 @@ class Sampler(eqx.Module):
 
     Called with fields and a start it gives the end; `pathline.generate.sample` does it for many starts.
     """
-
-    needs_key: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -39,8 +39,8 @@ def sde_terms(
     `dX = (eps s - b) du + sqrt(2 eps) dW`.
 
     Backwards it is the clock of the terms that is turned, and the solve runs from `u = 0` (the target) to 1 (the source): not
-    all stochastic solvers of Diffrax can run from a later time to an earlier one. The noise is additive, so that solvers of Itô's and of Stratonovich's equations agree. At the ends of the path's span the
-    score may be infinite: solve within it.
+    all stochastic solvers of Diffrax can run from a later time to an earlier one. The noise is additive, so that solvers of
+    Itô's and of Stratonovich's equations agree. At the ends of the path's span the score may be infinite: solve within it.
 
     Arguments:
         fields: the model; its path has a score.

@@ -28,8 +28,8 @@ def rounds_figure(seed: Seed) -> Figure:
     figure = Figure(figsize=(width, width * (4 // columns) / columns + 0.3 * (4 // columns)), layout="constrained")
     panels = figure.subplots(4 // columns, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
-        axes.plot(*seed.target[::4].T, ".", color="C1", markersize=1.5, alpha=0.6)
-        axes.plot(*seed.starts[::4].T, ".", color=rcParams["xtick.color"], markersize=1.5, alpha=0.6)
+        axes.plot(*seed.target[::4].T, ".", color="C1", markersize=1.5, alpha=0.6, rasterized=True)
+        axes.plot(*seed.starts[::4].T, ".", color=rcParams["xtick.color"], markersize=1.5, alpha=0.6, rasterized=True)
         for path in seed.flows[name].paths:
             axes.plot(*path[[0, -1]].T, color=rcParams["xtick.color"], linewidth=0.5, linestyle=(0, (3, 2)))
             axes.plot(*path.T, color="C0", linewidth=0.8)
@@ -125,7 +125,7 @@ def domains_figure(found: Domains) -> Figure:
         "becomes moons": (found.as_moons, met),
     }
     for axes, (title, (points, angle)) in zip(panels, drawn.items(), strict=True):
-        axes.scatter(*points.T, c=_hues(angle), s=2, linewidths=0)
+        axes.scatter(*points.T, c=_hues(angle), s=2, linewidths=0, rasterized=True)
         axes.set_title(title)
         _bare(axes)
     return figure

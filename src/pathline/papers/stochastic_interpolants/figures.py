@@ -72,7 +72,7 @@ def plane_figure(target: Float[np.ndarray, "sample 2"], shown: Mapping[str, Floa
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, (name, points) in zip(panels, sets.items(), strict=False):
         color = rcParams["text.color"] if name == "target" else "C0"
-        axes.plot(points[:2000, 0], points[:2000, 1], "o", markersize=1.1, alpha=0.6, color=color)
+        axes.plot(points[:2000, 0], points[:2000, 1], "o", markersize=1.1, alpha=0.6, color=color, rasterized=True)
         axes.set(title=name, aspect="equal", xlim=(-5, 5), ylim=(-5, 5), xticks=[-4, 0, 4], yticks=[-4, 0, 4])
     for axes in panels[len(sets) :]:
         axes.set_visible(False)
