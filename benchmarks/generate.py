@@ -67,6 +67,11 @@ class Size:
     def __str__(self) -> str:
         return f"residual MLP of width {self.width} and depth 3"
 
+    @property
+    def label(self) -> str:
+        """Dimension and width, in short."""
+        return f"{self.dim}-D, width {self.width}"
+
     def network(self) -> ResidualMLP:
         """With random weights: how long it takes does not depend on them."""
         return ResidualMLP(self.dim, self.width, 3, key=jax.random.key(0))
@@ -76,6 +81,8 @@ class Size:
         return jax.random.normal(jax.random.key(1), (count, self.dim))
 
 
+# The width of the network in torchcfm's own examples in the plane.
+SMALL = Size(2, 64, calls=5)
 PLANE = Size(2, 128, calls=3)
 VECTORS = Size(64, 256, calls=1)
 
@@ -127,7 +134,7 @@ def overhead(size: Size) -> list[dict[str, Any]]:
     sizes = f"{size}, {STARTS} samples"
     return [
         row(
-            f"sampling by {name}, {size.dim}-D",
+            f"sampling by {name}, {size.label}",
             found[name],
             found["bare"],
             against=against,
@@ -235,7 +242,7 @@ def steps(size: Size, batch_size: int, *, whole: bool = False) -> list[dict[str,
     threads = set_best_threads(lambda: torch_step(size, batch))
     sizes = f"{size}, batches of {batch_size}, Adam, {_threads(threads)}"
     against = f"PyTorch {torch.__version__}"
-    what = f"{size.dim}-D, batches of {batch_size}"
+    what = f"{size.label}, batches of {batch_size}"
     candidates = {"ours": our_step(size, batch), "peer": torch_step(size, batch)}
     found = take_turns(candidates, repeats=REPEATS, calls=5 * size.calls)
     rows = [row(f"flow-matching step, {what}", found["ours"], found["peer"], against=against, sizes=sizes, target=1.5)]
@@ -316,7 +323,7 @@ def samplers(size: Size) -> list[dict[str, Any]]:
         threads = set_best_threads(lambda peer=peer: peer)
         found = take_turns({"ours": ours[name], "peer": peer}, repeats=REPEATS, calls=size.calls)
         sizes = f"{size}, {EVALUATIONS} evaluations, {STARTS} samples, {_threads(threads)}"
-        what = f"{EVALUATIONS} steps of {name}, {size.dim}-D"
+        what = f"{EVALUATIONS} steps of {name}, {size.label}"
         rows.append(row(what, found["ours"], found["peer"], against=against, sizes=sizes, target=1.5))
     return rows
 
@@ -335,10 +342,12 @@ def main() -> list[dict[str, Any]]:
     return [
         *overhead(PLANE),
         *overhead(VECTORS),
+        *steps(SMALL, 256, whole=True),
         *steps(PLANE, 256, whole=True),
         *steps(PLANE, 512),
         *steps(VECTORS, 256, whole=True),
         *steps(VECTORS, 512),
+        *samplers(SMALL),
         *samplers(PLANE),
         *samplers(VECTORS),
     ]

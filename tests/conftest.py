@@ -1,5 +1,6 @@
 """Shape and type annotations are checked at run time in every test; compilations are cached between runs."""
 
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -16,7 +17,8 @@ install_import_hook("pathline", "beartype.beartype")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-# Compiled programs are never let go of their own accord: a worker that runs half of the tests would need 5 GB and more.
+# Compiled programs are never let go of their own accord: a worker that runs half of the tests would need 5 GB and more,
+# and tens of thousands of the memory maps of which a process may have 65 530.
 GROWTH = 1.5 * 2**30
 RESIDENT = Path("/proc/self/statm")
 after_clearing = None
@@ -35,4 +37,7 @@ def compiled_programs_are_let_go():
     if resident_memory() > after_clearing + GROWTH:
         jax.clear_caches()
         gc.collect()
+        # glibc keeps what was freed; other C libraries have no such function and need none.
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
         after_clearing = resident_memory()

@@ -170,7 +170,7 @@ def test_curves_are_linear_between_points_and_can_be_saved(tmp_path):
 
 def test_mistakes():
     fields, samples = gaussian(VariancePreserving()), np.zeros((4, 3))
-    with pytest.raises(InputError, match="without a latent"):
+    with pytest.raises(InputError, match="Linear has a latent"):
         model_statistics(
             Fields(Linear(latent="brownian"), lambda t, x, c: (x, x), ("velocity", "score")), samples, key=KEY
         )

@@ -50,10 +50,13 @@ class VariancePreserving(AffinePath):
 
     def time_at(self, half_log_snr: Real[ArrayLike, ""]) -> Float[Array, ""]:
         """The root of a quadratic equation, as `-2 log b = log(1 + exp(-2 lambda))`."""
-        level = jax.nn.softplus(-2 * as_time(half_log_snr))
-        # Divided by the level, which is infinite where there is no signal.
+        # Without any signal the time would be infinitely early; at this level there is none either.
+        level = jnp.minimum(jax.nn.softplus(-2 * as_time(half_log_snr)), _NO_SIGNAL)
         least, slope = self.beta_min / level, (self.beta_max - self.beta_min) / level
         return 1.0 - 2 / (least + jnp.sqrt(least**2 + 2 * slope))
+
+
+_NO_SIGNAL = 1e8
 
 
 class CosineVariancePreserving(AffinePath):
