@@ -116,7 +116,9 @@ def model_statistics(
     _check(path, samples, points, ridge, window, batch_size)
     times = UniformLogSNR(start, stop).times(path, points)
     if times[0] > times[-1]:
-        raise InputError("Statistics run from noise to data; give a start that is earlier than the stop.")
+        raise InputError(
+            f"Statistics run from noise to data, and not from t = {times[0]:g} to {times[-1]:g}; give a start that is earlier."
+        )
     half_log_snr = schedule(path, "half_log_snr", times)
     noise_key, sign_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, samples.shape, samples.dtype)
