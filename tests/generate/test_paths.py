@@ -95,7 +95,7 @@ def test_variance_is_preserved(path):
     np.testing.assert_allclose(total, 1.0, rtol=1e-12)
 
 
-def test_the_time_without_any_signal_is_the_first():
+def test_the_time_without_any_signal_is_finite_and_before_all_others():
     """Rectified flows ask a diffusion there: at an infinite noise level."""
     for path in (Linear(), VariancePreserving(), CosineVariancePreserving(), DiscreteVariancePreserving(BETAS)):
         found = path.time_at(-jnp.inf)
