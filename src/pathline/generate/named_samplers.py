@@ -54,6 +54,7 @@ SAMPLERS: dict[str, NamedSampler] = {
 """Every sampler by name. `dpm-solver-v3` is a further one, with statistics of the model that are computed first."""
 
 STATISTICAL = "dpm-solver-v3"
+"""The name of the sampler that needs statistics of the model, from `model_statistics`, before it can run."""
 
 
 def sampler_named(name: str, steps: int) -> Sampler:

@@ -34,6 +34,7 @@ Kind = Literal["velocity", "transport", "noise", "data", "v", "latent", "score"]
 the source `x0`, `"data"` of the target `x1`, `"v"` of `b x0 - a x1`, `"latent"` of `z`; and `"score"`, `grad log rho_t`."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Every kind of prediction."""
 
 
 def conversion(
